@@ -1,0 +1,66 @@
+# Two commands for everyone: `make demo` and `make test`. Both set up all they need in .venv.
+PYTHON ?= python3
+SECONDS ?= 0
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS := deploy/requirements
+RESET := hardware/meterkast_rig/reset
+
+.PHONY: demo test bench lint run coverage lock clean browser
+
+demo: $(VENV)/.rig $(RESET)/node_modules ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
+	$(BIN)/meterkast rig demo --seconds $(SECONDS)
+
+test: lint $(RESET)/node_modules browser ## everything that is checked on every change
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json
+	$(BIN)/python tests/coverage_floor.py
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev $(RESET)/node_modules ## figures into docs/benchmarks.md
+	$(BIN)/python -m meterkast_rig.bench
+
+run: $(VENV)/.rig ## the gateway with ./meterkast.toml
+	$(BIN)/meterkast run --config meterkast.toml
+
+lock: $(VENV)/.dev ## resolve the dependencies anew
+	for kind in rig dev; do \
+	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-annotate --no-header pyproject.toml --extra crc --extra $$kind --upgrade \
+	    --quiet -o $(REQUIREMENTS)/$$kind.txt; \
+	done
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Meterkast needs Python 3.11 or newer; $(PYTHON) is older. Use make PYTHON=python3.11."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); \
+	  else echo "Python lacks its venv module: sudo apt-get install python3-venv"; exit 1; fi; }
+
+$(VENV)/.rig: $(BIN)/python $(REQUIREMENTS)/rig.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)/rig.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.rig $(REQUIREMENTS)/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)/dev.txt
+	touch $@
+
+# The RESET stand-in runs on the Socket.IO server that RESET states; Node comes from PyPI or the system.
+$(RESET)/node_modules: $(VENV)/.rig $(RESET)/package-lock.json
+	$(BIN)/python -c 'from meterkast_rig.reset import FOLDER, install; install(FOLDER)'
+	touch $@
+
+# The page is tested in a real browser: Debian's Chromium.
+browser: $(VENV)/.dev
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q chromium; \
+	  else echo "The page's tests need Chromium: sudo apt-get install chromium"; exit 1; fi; }
+
+clean:
+	rm -rf $(VENV) $(RESET)/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage* demo-data

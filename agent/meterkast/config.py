@@ -1,0 +1,238 @@
+"""The configuration: one TOML file into frozen, checked values.
+
+`msgspec` does the typing. This file adds what a person in a cupboard needs: which key, which value, and
+what to write instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from meterkast.model.errors import ConfigError
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section: frozen, by keyword, unknown keys refused."""
+
+
+class Site(Settings, frozen=True):
+    """`[site]`: where the gateway hangs.
+
+    Attributes:
+        name: Shown on the page.
+        time_zone: IANA name; half-hours follow its wall clock.
+    """
+
+    name: str = "Meterkast"
+    time_zone: str = "Europe/Amsterdam"
+
+
+class Storage(Settings, frozen=True):
+    """`[storage]`: what is kept, and how long.
+
+    Attributes:
+        path: The database file; its folder must exist.
+        samples_days: How long raw samples are kept.
+        half_hours_years: How long half-hours are kept; at least 10.
+        flush_s: How many seconds of raw samples a power cut may cost; 60 writes 68 MB a day to the card.
+    """
+
+    path: str = "/var/lib/meterkast/meterkast.db"
+    samples_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 35
+    half_hours_years: Annotated[int, msgspec.Meta(ge=10, le=100)] = 10
+    flush_s: Annotated[int, msgspec.Meta(ge=5, le=900)] = 60
+
+
+class HalfHours(Settings, frozen=True):
+    """`[half_hours]`: when a half-hour is closed.
+
+    Attributes:
+        grace_s: How long after its end a half-hour still takes readings.
+    """
+
+    grace_s: Annotated[int, msgspec.Meta(ge=5, le=900)] = 90
+
+
+class Page(Settings, frozen=True):
+    """`[page]`: the local web page.
+
+    Attributes:
+        enabled: Whether there is one.
+        host: Address to listen on; loopback unless set.
+        port: 0 takes any free port.
+        allowed_hosts: Names by which browsers may ask for it, besides localhost and the address itself.
+    """
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class Delivery(Settings, frozen=True):
+    """`[delivery]`: what all uplinks share.
+
+    Attributes:
+        spread_s: Each device waits a fixed time of its own, up to this, after :00 and :30, so that a fleet
+            does not send at once.
+    """
+
+    spread_s: Annotated[int, msgspec.Meta(ge=0, le=900)] = 300
+
+
+class Config(Settings, frozen=True):
+    """The whole file; sections of drivers and uplinks are decoded by those who know them."""
+
+    site: Site = msgspec.field(default_factory=Site)
+    storage: Storage = msgspec.field(default_factory=Storage)
+    half_hours: HalfHours = msgspec.field(default_factory=HalfHours)
+    page: Page = msgspec.field(default_factory=Page)
+    delivery: Delivery = msgspec.field(default_factory=Delivery)
+    drivers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    uplinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file.
+
+    Raises:
+        ConfigError: The file cannot be read, is no TOML, or a key or value is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: {error.strerror}", hint="Give another file with --config, or make one: meterkast init."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text", hint="Save it as UTF-8.") from error
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path}: {error}", hint="Correct that line; strings need quotes in TOML."
+        ) from error
+    return decode(Config, tree)
+
+
+def decode(kind: type[S], tree: Mapping[str, Any], path: str = "") -> S:
+    """A section as its settings.
+
+    Args:
+        kind: The settings' class.
+        tree: What the file says.
+        path: Where in the file, such as `uplinks.reset`; for the message.
+
+    Raises:
+        ConfigError: A key is unknown, missing, or its value wrong. The message names it.
+    """
+    _refuse_unknown(kind, tree, path)
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(kind, tree, path, str(error)) from error
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was most probably meant."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.55)
+    return found[0] if found else None
+
+
+def secret(value: str, file: str, key: str) -> str:
+    """A secret, from the configuration, the environment or a file of its own.
+
+    Args:
+        value: As written; `env:NAME` takes it from the environment.
+        file: A file that holds it and nothing else; used where `value` is empty.
+        key: The key's name, for the message.
+
+    Raises:
+        ConfigError: It is given in neither way, or cannot be read. The secret itself is never in a message.
+    """
+    if value.startswith("env:"):
+        name = value[4:]
+        if not (found := os.environ.get(name)):
+            raise ConfigError(
+                f"{key}: the environment has no {name}",
+                hint=f"Set {name}, or use {key}_file with a file's path.",
+            )
+        return found
+    if value:
+        return value
+    if not file:
+        raise ConfigError(
+            f"{key} is not set", hint=f'Set {key}_file = "/path/to/file", or {key} = "env:NAME".'
+        )
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f'{key}_file = "{file}" cannot be read: {error}', hint="Check path and rights."
+        ) from error
+
+
+def _refuse_unknown(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: str) -> None:
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in tree.items():
+        where = f"{path}.{key}" if path else key
+        if key not in fields:
+            meant = nearest(key, fields)
+            hint = f"Did you mean `{meant}`?" if meant else f"Known keys here: {', '.join(sorted(fields))}."
+            raise ConfigError(f"`{where}` is not a setting", hint=hint)
+        inner = _struct_in(fields[key])
+        if inner is None:
+            continue
+        if isinstance(value, Mapping):
+            _refuse_unknown(inner, value, where)
+        elif isinstance(value, list):
+            for number, element in enumerate(value):
+                if isinstance(element, Mapping):
+                    _refuse_unknown(inner, element, f"{where}[{number}]")
+
+
+def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
+    """The settings class that an annotation such as `tuple[Monitor, ...]` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (found := _struct_in(argument)) is not None:
+            return found
+    return None
+
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>[^`]*)`)?$", re.DOTALL)
+
+
+def _explained(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: str, text: str) -> ConfigError:
+    match = _AT.match(text)
+    assert match is not None
+    what, inside = match["what"], match["at"] or ""
+    value: Any = tree
+    for step in re.findall(r"\.([^.\[]+)|\[(\d+)\]", inside):
+        try:
+            value = value[step[0]] if step[0] else value[int(step[1])]
+        except (KeyError, IndexError, TypeError):
+            break
+    where = (path + inside).lstrip(".") or "the file"
+    if missing := re.match(r"Object missing required field `(\w+)`", what):
+        return ConfigError(
+            f"`{(where + '.') if where != 'the file' else ''}{missing[1]}` is missing", hint="Add it."
+        )
+    secret_key = any(word in where for word in ("secret", "password", "key", "token"))
+    shown = "" if secret_key or isinstance(value, (Mapping, list)) else f" = {value!r}"
+    return ConfigError(f"`{where}`{shown}: {what[0].lower()}{what[1:]}", hint=f"Correct `{where}`.")

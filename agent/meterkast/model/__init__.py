@@ -1,0 +1,1 @@
+"""The ground: values and rules, without clock, store or network."""

@@ -1,0 +1,105 @@
+"""Half-hours, and other intervals that a platform asks for: one property over (start, end]."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from meterkast.model.product import PropertyId
+from meterkast.model.quantity import Quantity
+from meterkast.model.time import HALF_HOUR_MS, UtcMs
+
+
+class State(StrEnum):
+    """What is known of a half-hour."""
+
+    MEASURED = "measured"
+    LATE = "late"  # measured, but it came after the half-hour was closed
+    SUSPECT = "suspect"  # measured, but hard to believe: kept, not sent
+    MISSING = "missing"  # with a cause
+
+
+class Cause(StrEnum):
+    """Why a half-hour is missing; a fixed list."""
+
+    METER_SILENT = "meter silent"
+    NOT_DUE = "meter reports less often"
+    LINK_LOST = "link lost"
+    GATEWAY_OFF = "gateway off"
+    CLOCK_UNKNOWN = "clock unknown"
+    COUNTER_RESET = "counter reset"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfHour:
+    """One property over one interval (start, end] of the site's wall clock.
+
+    Attributes:
+        property_id: Of what.
+        end_ms: The end, which names it.
+        length_ms: 30 minutes, or what a platform asks for.
+        value: Register at the end, mean or maximum, in the property's canonical unit; None where missing.
+        taken_ms: When the reading was measured that stands for it; None for a mean and where missing.
+        count: How many readings it is made of.
+        state: Measured, late, suspect or missing.
+        cause: Why it is missing; None otherwise.
+        revision: 0 as first closed; late data makes a new one, a closed row is never overwritten.
+        before_emptyings: The largest value before each emptying (RESET circularity), in whole numbers of
+            the value's decimals.
+    """
+
+    property_id: PropertyId
+    end_ms: UtcMs
+    length_ms: int = HALF_HOUR_MS
+    value: Quantity | None
+    taken_ms: UtcMs | None = None
+    count: int = 0
+    state: State = State.MEASURED
+    cause: Cause | None = None
+    revision: int = 0
+    before_emptyings: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.state is State.MISSING) != (self.value is None) or (self.value is None) != (
+            self.cause is not None
+        ):
+            raise ValueError(f"{self}: a half-hour has a value, or is missing with a cause")
+
+    def crc(self) -> int:
+        """CRC-32 over all that is promised of the row; SQLite does not notice a flipped bit, this does."""
+        value = self.value
+        text = "|".join(
+            map(
+                str,
+                (
+                    self.property_id,
+                    self.end_ms,
+                    self.length_ms,
+                    value.whole if value else "",
+                    value.decimals if value else "",
+                    "" if self.taken_ms is None else self.taken_ms,
+                    self.count,
+                    self.state.value,
+                    self.cause.value if self.cause else "",
+                    self.revision,
+                    ",".join(map(str, self.before_emptyings)),
+                ),
+            )
+        )
+        return zlib.crc32(text.encode())
+
+    def revised(self, newer: HalfHour) -> HalfHour:
+        """The next revision of this half-hour: what the late data makes of it."""
+        state = State.LATE if newer.state is State.MEASURED else newer.state
+        return replace(newer, state=state, revision=self.revision + 1)
+
+    def same_value(self, other: HalfHour) -> bool:
+        """Whether both say the same of the interval, whatever their revision."""
+        return (self.value, self.taken_ms, self.cause, self.before_emptyings) == (
+            other.value,
+            other.taken_ms,
+            other.cause,
+            other.before_emptyings,
+        )

@@ -1,0 +1,322 @@
+"""What the core asks of the outside: clock, drivers, store and uplinks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import (
+    Product,
+    ProductDescription,
+    Property,
+    PropertyDescription,
+    PropertyId,
+)
+from meterkast.model.reading import Batch, Frames
+from meterkast.model.time import UtcMs
+from meterkast.model.units import Unit
+
+
+class Trust(StrEnum):
+    """How far the gateway's UTC can be relied on; nothing is closed or sent while unknown."""
+
+    UNKNOWN = "unknown"
+    METER = "meter"
+    TRUSTED = "trusted"
+
+
+class Clock(Protocol):
+    """The only source of time. Everything else is handed it."""
+
+    speed: float
+
+    def now_ms(self) -> UtcMs:
+        """UTC now, by the offset in force."""
+
+    def boot_ns(self) -> int:
+        """CLOCK_BOOTTIME in ns: never steps, runs through suspend."""
+
+    def utc_of(self, boot_ns: int) -> UtcMs:
+        """UTC of an instant of this boot."""
+
+    @property
+    def trust(self) -> Trust: ...
+
+    def offer(self, stamp_ms: UtcMs, seen_ns: int) -> None:
+        """A meter's telegram stamp and when it arrived, as evidence of the time."""
+
+    def allowance_ms(self, limit_ms: int) -> int:
+        """A limit on lateness in gateway time, widened by what a fast clock makes of real processing time."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in gateway time."""
+
+    async def sleep_until(self, at_ms: UtcMs) -> None:
+        """Wait until that UTC."""
+
+
+Emit = Callable[[Batch], None]
+"""Takes a batch in; returns at once and never raises on behalf of the store."""
+
+
+class Catalog(Protocol):
+    """Gives devices and their values lasting ids."""
+
+    async def declare(
+        self, product: ProductDescription, properties: Sequence[PropertyDescription]
+    ) -> tuple[Product, Mapping[str, Property]]:
+        """The product and its properties by key, with ids; new ones are made, known ones updated.
+
+        Declaring part of a product's properties leaves the others as they are.
+
+        Raises:
+            StorageError: The database refused.
+        """
+
+
+class LinkState(StrEnum):
+    """Where a driver is with its device."""
+
+    OPENING = "opening"
+    SILENT = "silent"  # open, nothing heard
+    READING = "reading"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverStatus:
+    """What a driver can tell of itself.
+
+    Attributes:
+        state: Where it is.
+        detail: One plain sentence: which port, what was found, what is wrong and what to do.
+        counters: Names by the operator's words (`good`, `wrong checksum`, …) and totals since start.
+    """
+
+    state: LinkState
+    detail: str
+    counters: Mapping[str, int]
+
+
+class Driver(Protocol):
+    """Reads one source."""
+
+    name: str
+
+    async def run(self, emit: Emit) -> None:
+        """Open the device and emit its readings until cancelled; cancelling closes the device.
+
+        Raises:
+            LinkLostError: The device went away. The supervisor waits, then calls again.
+            ConfigError: A setting cannot work. The supervisor shows it and probes rarely.
+        """
+
+    def status(self) -> DriverStatus:
+        """As of now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """All that one transaction makes durable; all of it or nothing.
+
+    Attributes:
+        frames: Samples; one columnar block.
+        half_hours: Newly closed intervals of any length, and new revisions.
+        items: Newly composed items.
+        composed: How far each (uplink, stream) is composed after this.
+        closed: How far each (property, length in ms) is closed after this.
+        now_ms: When.
+    """
+
+    now_ms: UtcMs
+    frames: Sequence[Frames] = ()
+    half_hours: Sequence[HalfHour] = ()
+    items: Sequence[NewItem] = ()
+    composed: Mapping[tuple[str, str], UtcMs] | None = None
+    closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
+
+
+class Store(Catalog, Protocol):
+    """What is kept. Every method raises StorageError when the database refuses."""
+
+    async def products(self) -> Sequence[Product]: ...
+
+    async def properties(self) -> Sequence[Property]: ...
+
+    async def keep(self, what: Keep) -> None:
+        """Durable (fsynced) on return; on an error nothing of it is kept."""
+
+    def samples(self, since_ms: UtcMs, until_ms: UtcMs | None = None) -> AsyncIterator[Sequence[Frames]]:
+        """Blocks that hold samples measured in (since, until], in the order they were kept.
+
+        A block at the edge is given whole.
+        """
+
+    async def half_hours(
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        *,
+        length_ms: int = ...,
+        properties: Sequence[PropertyId] | None = None,
+    ) -> Sequence[HalfHour]:
+        """Newest revision of each interval that ends in (after, until], by end then property.
+
+        Raises:
+            StorageError: The database refused, or a row's CRC is wrong (the message names the row).
+        """
+
+    async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
+        """How far each (property, length in ms) is closed."""
+
+    async def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
+        """Every stream that was ever composed, with its backlog."""
+
+    async def pending(self, uplink: str, stream: str, limit: int) -> Sequence[Item]:
+        """The oldest pending items of a stream, oldest first."""
+
+    async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
+        """Record that these are about to be sent: tries + 1."""
+
+    async def acknowledge(self, ids: Sequence[ItemId], receipt: str, now_ms: UtcMs) -> None:
+        """Record that the far end has them."""
+
+    async def quarantine(self, ids: Sequence[ItemId], words: str, now_ms: UtcMs) -> None:
+        """Set items aside with the far end's words."""
+
+    async def release(self, ids: Sequence[ItemId]) -> None:
+        """Put quarantined items back to pending."""
+
+    async def quarantined(self, uplink: str) -> Sequence[Item]: ...
+
+    async def get_state(self, scope: str, key: str) -> str | None:
+        """A small text that an uplink or the gateway keeps (a definition's hash, an id)."""
+
+    async def set_state(self, scope: str, key: str, text: str) -> None: ...
+
+    def storage(self) -> StorageStatus: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageStatus:
+    """Sizes for the page.
+
+    Attributes:
+        path: The database file.
+        file_bytes: Its size with the write-ahead log.
+        free_bytes: What is free on its file system.
+        writes: Transactions that were made durable since start.
+        failures: Transactions that the database refused since start.
+        problem: What is wrong now; empty when nothing is.
+    """
+
+    path: str
+    file_bytes: int
+    free_bytes: int
+    writes: int
+    failures: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Which property an uplink asks for: `<product>/<property key>`.
+
+    The product is a serial or equipment identifier, a product's identity, or a medium's name
+    ("electricity") where the site has one such meter.
+
+    Attributes:
+        unit: The canonical unit the property must be kept in, so that litres never go out as kWh; None takes
+            any. It is no part of what is asked for: equal bindings may differ in it.
+    """
+
+    product: str
+    key: str
+    unit: Unit | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.product}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A stream as an uplink's configuration asks for it, before properties have ids.
+
+    Attributes:
+        name: The platform's name for it.
+        bindings: What it is made of.
+        length_ms: The interval.
+        peaks: Those of the bindings that are closed by their maximum, and the maximum before each emptying.
+    """
+
+    name: str
+    bindings: tuple[Binding, ...]
+    length_ms: int
+    peaks: tuple[Binding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One step of a connection test.
+
+    Attributes:
+        name: What was tried: DNS, TCP, TLS, …
+        ok: Whether it worked.
+        detail: What was seen; the cause and the cure where it did not work.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Uplink(Protocol):
+    """One far end. It keeps no queue of its own; the engine gives it items of one stream at a time."""
+
+    name: str
+    urls: Sequence[str]
+    """Every address it sends to."""
+    parallel: int
+    """How many streams may be delivered at the same time."""
+
+    def wanted(self) -> Sequence[Wanted]:
+        """The streams its configuration asks for."""
+
+    def batch_limit(self, stream: str) -> int:
+        """How many items of that stream one call may carry."""
+
+    def compose(self, stream: Stream, half_hours: Mapping[Binding, HalfHour], end_ms: UtcMs) -> list[bytes]:
+        """The payloads for one interval of a stream, frozen from here on; empty: nothing to send.
+
+        Pure. `half_hours` holds every binding of the stream; missing ones are in state MISSING.
+        """
+
+    async def deliver(self, stream: str, items: Sequence[Item]) -> str:
+        """Send the items, oldest first; return only once the far end has acknowledged all of them.
+
+        An item with `tries` > 1 may be there already: sending it twice must be harmless.
+
+        Returns:
+            The receipt: what proved it.
+
+        Raises:
+            NotDeliveredError: Keep them, try later.
+            MisconfiguredError: Keep them, pause the stream or the uplink.
+            RejectedError: These items are refused for good.
+        """
+
+    def due_ms(self, end_ms: UtcMs) -> UtcMs:
+        """When items of that interval may be sent (the end itself, or a daily time)."""
+
+    async def idle(self) -> None:
+        """Nothing is left to send: close the connection or keep it, as the platform asks."""
+
+    async def close(self) -> None:
+        """Close for good."""
+
+    async def check(self) -> Sequence[Check]:
+        """Test the connection, creating nothing at the far end; stops at the first step that fails."""

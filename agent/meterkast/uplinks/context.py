@@ -1,0 +1,28 @@
+"""What every uplink is handed, whatever it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meterkast.model.time import Grid
+from meterkast.ports import Clock, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The surroundings of an uplink.
+
+    Attributes:
+        device_id: This gateway's own lasting id; part of message ids.
+        grid: The site's wall clock.
+        clock: The time.
+        store: For the uplink's own small state (`get_state`, `set_state`).
+        random: Uniform in [0, 1), for jitter.
+    """
+
+    device_id: str
+    grid: Grid
+    clock: Clock
+    store: Store
+    random: Callable[[], float]

@@ -1,0 +1,1 @@
+"""The rig: everything outside the gateway, simulated, for the demo, the tests and integrators."""

@@ -1,0 +1,109 @@
+"""HTTP for every uplink: the one place where aiohttp is imported, and one session made the same way for all.
+
+What must never differ between uplinks is here: TLS 1.2 or newer and always verified, dead connections
+noticed within half a minute, cookies kept. The caller's own duty is `allow_redirects=False`: aiohttp turns a
+POST into a GET on 301 and 302 and would report that GET's 200 as success.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from meterkast.uplinks.http_errors import explain as explain
+from meterkast.uplinks.http_errors import nothing_sent as nothing_sent
+from meterkast.uplinks.http_errors import where as where
+from meterkast.uplinks.http_errors import without_secrets as without_secrets
+from meterkast.uplinks.http_probe import probe as probe
+from meterkast.uplinks.http_probe import proxy_for as proxy_for
+from meterkast.uplinks.http_probe import tls_context as tls_context
+
+CONNECT_S = 15.0  # DNS, TCP and TLS; a slow mobile link needs up to 10
+DEAD_AFTER_S = 30  # sent data that nobody acknowledges for so long: the link is gone
+LONGEST_WAIT_S = 3600.0  # a far end that asks for more is asked again after an hour all the same
+
+
+def session(
+    *, ca_file: str = "", proxy: str = "", url: str = "", timeout_s: float = 30.0
+) -> aiohttp.ClientSession:
+    """A session for one far end; the caller closes it.
+
+    Args:
+        ca_file: PEM file with certificates to trust besides the system's.
+        proxy: Address of a proxy, `http://user:password@host:port`; empty takes the environment's.
+        url: The far end. Where given, the environment's proxy is looked up once, for it; without it aiohttp
+            does so at every request, and reads ~/.netrc too (which an Authorization header collides with).
+        timeout_s: Total time of one request.
+
+    Raises:
+        ConfigError: `ca_file` cannot be used.
+    """
+    connector = aiohttp.TCPConnector(
+        ssl=tls_context(ca_file), socket_factory=dead_link_socket, limit=16, keepalive_timeout=75.0
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        proxy=(proxy_for(url, proxy) if url else proxy) or None,
+        trust_env=not (url or proxy),
+        timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S, sock_connect=CONNECT_S),
+        # Platforms that count a cookie as their session include hosts given by address (the rig's).
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+    )
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header for Basic authentication (RFC 7617, UTF-8).
+
+    Sent as a header from the first request on; `aiohttp.BasicAuth` is deprecated since 3.14.
+    """
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long the far end asks to be left alone, in seconds, at most an hour; None where it does not say.
+
+    An HTTP date is counted from the answer's own `Date`, so that neither side's clock matters; without one
+    it says nothing. Source: RFC 9110, 10.2.3.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return min(float(text), LONGEST_WAIT_S)
+    until, now = _http_date(text), _http_date(headers.get("Date", ""))
+    if until is None or now is None:
+        return None
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def dead_link_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that notices a dead link.
+
+    Without TCP_USER_TIMEOUT a half-open connection with data in its send buffer hangs for up to 15 minutes,
+    and closing it hangs too (measured with python-socketio; `socket_factory` needs aiohttp 3.12).
+    """
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", DEAD_AFTER_S),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", DEAD_AFTER_S * 1000),
+    ):
+        if hasattr(socket, name):  # TCP_USER_TIMEOUT is Linux only
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made

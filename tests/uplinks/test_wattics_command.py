@@ -1,0 +1,109 @@
+"""`meterkast wattics`: what an installer sees before the first packet goes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meterkast.cli import main
+from meterkast.model.datatypes import ENERGY_CONSUMED
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import Medium, ProductDescription, PropertyDescription
+from meterkast.model.quantity import Quantity
+from meterkast.model.time import HALF_HOUR_MS, parse_iso
+from meterkast.model.units import Unit
+from meterkast.ports import Keep
+from meterkast_buffer.store import open_store
+from meterkast_rig import wattics
+
+NOON = parse_iso("2026-01-15T12:00:00+01:00")
+
+
+def write(folder: Path, endpoint: str = "demo", password: str = "hunter2") -> str:
+    file = folder / "meterkast.toml"
+    file.write_text(f"""
+        storage.path = "{folder / "meterkast.db"}"
+        [uplinks.wattics]
+        endpoint = "{endpoint}"
+        user = "demo"
+        password = "{password}"
+        [[uplinks.wattics.meters]]
+        id = "shop-main"
+        interval_min = 30
+        readings = {{ pC_1 = "electricity/import_total" }}
+    """)
+    return str(file)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """A stand-in in a thread of its own, for a command that runs its own event loop."""
+    found: list[str] = []
+    started, stop = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with wattics.serving(password="hunter2", meters=["shop-main"]) as server:
+            found.append(server.url)
+            started.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert started.wait(10)
+    yield found[0]
+    stop.set()
+    thread.join()
+
+
+def test_connection_test_says_what_it_saw(
+    tmp_path: Path, endpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["wattics", "test", "--config", write(tmp_path, endpoint)]) == 0
+    assert "ok   shop-main: user and meter are accepted" in capsys.readouterr().out
+    assert main(["wattics", "test", "--config", write(tmp_path, endpoint, "wrong-one")]) == 2
+    said = capsys.readouterr()
+    assert "FAIL shop-main: Wattics does not accept user and password: 401" in said.out
+    assert "wrong-one" not in said.out + said.err
+
+
+def test_show_marks_example_values_while_nothing_is_closed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["wattics", "show", "--config", write(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "# POST https://demo-dc.wattics.com/measurements/v2/unifiedjson/" in said
+    assert "EXAMPLE VALUES" in said
+    assert '"pC_1":1234567}' in said
+    assert "hunter2" not in said
+
+
+def test_show_prints_the_newest_closed_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(_fill(tmp_path / "meterkast.db"))
+    assert main(["wattics", "show", "--config", write(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == '{"id":"shop-main","tsISO8601":"2026-01-15T12:00:00.000+01:00","pC_1":84276}'
+    assert not any("EXAMPLE" in line for line in lines)
+
+
+def test_configuration_without_wattics_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "meterkast.toml"
+    file.write_text("")
+    assert main(["wattics", "test", "--config", str(file)]) == 1
+    assert "has no [uplinks.wattics]" in capsys.readouterr().err
+
+
+async def _fill(path: Path) -> None:
+    store = await open_store(path)
+    product = ProductDescription(identity="p1:E1", name="Electricity meter", medium=Medium.ELECTRICITY)
+    wanted = PropertyDescription(
+        key="import_total", name="Import", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR
+    )
+    _, properties = await store.declare(product, [wanted])
+    prop = properties["import_total"].id
+    row = HalfHour(property_id=prop, end_ms=NOON, value=Quantity(84_276), taken_ms=NOON, count=1)
+    await store.keep(Keep(now_ms=NOON, half_hours=[row], closed={(prop, HALF_HOUR_MS): NOON}))
+    await store.close()

@@ -1,0 +1,7 @@
+"""`python -m meterkast`."""
+
+import sys
+
+from meterkast.cli import main
+
+sys.exit(main())

@@ -1,0 +1,52 @@
+"""From what an uplink asks for to properties with ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meterkast.model.product import Product, Property
+from meterkast.ports import Binding
+
+
+def named(product: Product, name: str) -> bool:
+    """Whether a configuration's word for a product means this one: its serial, its identity, or its name."""
+    described = product.description
+    return name in (described.identity, described.serial, described.name) or described.identity.endswith(
+        f":{name}"
+    )
+
+
+def resolve(
+    binding: Binding, products: Iterable[Product], properties: Iterable[Property]
+) -> tuple[Property | None, str]:
+    """The property a binding means.
+
+    Args:
+        binding: What is asked for.
+        products, properties: All that are known.
+
+    Returns:
+        The property; or None and a sentence that says what is waited for or what to write instead.
+    """
+    known = list(products)
+    candidates = [product for product in known if named(product, binding.product)]
+    if not candidates:
+        candidates = [product for product in known if product.description.medium == binding.product]
+        if len(candidates) > 1:
+            serials = ", ".join(
+                product.description.serial or product.description.identity for product in candidates
+            )
+            return None, f"{binding}: there are {len(candidates)} such meters; write one of {serials} instead"
+    if not candidates:
+        return None, f"{binding}: no such meter was read yet"
+    ids = {product.id for product in candidates}
+    own = [prop for prop in properties if prop.product_id in ids]
+    for prop in own:
+        if prop.key == binding.key:
+            if binding.unit is not None and prop.unit is not binding.unit:
+                return None, f"{binding}: is kept in {prop.unit}, and {binding.unit} is asked for"
+            return prop, ""
+    return (
+        None,
+        f"{binding}: the meter has no {binding.key} yet; it has {', '.join(p.key for p in own) or 'nothing'}",
+    )

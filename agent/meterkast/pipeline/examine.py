@@ -1,0 +1,368 @@
+"""Puts the health snapshot together from all parts, and says what is wrong in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from meterkast import __version__
+from meterkast.model.datatypes import Kind
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import Property
+from meterkast.model.quantity import Quantity, text
+from meterkast.model.reading import Latest
+from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
+from meterkast.pipeline.closing import Closing
+from meterkast.pipeline.delivery import Delivery
+from meterkast.pipeline.health import (
+    ClockHealth,
+    DriverHealth,
+    HalfHourHealth,
+    Problem,
+    ProductHealth,
+    PropertyHealth,
+    QuarantinedItem,
+    Snapshot,
+    StorageHealth,
+    StreamHealth,
+    UplinkHealth,
+)
+from meterkast.pipeline.intake import Intake
+from meterkast.pipeline.keeping import Keeper
+from meterkast.pipeline.supervisor import Supervisor
+from meterkast.ports import Clock, LinkState, Store, Trust
+
+LOW_DISK_BYTES = 64 * 1024 * 1024
+"""Below this the installer must act: a month of half-hours and outbox still fits."""
+
+SETTLING_MS = 2 * MINUTE_MS
+"""After a start, meters and platforms get this long before their silence is called a problem."""
+
+
+class Examiner:
+    """Looks at every part; asked each time somebody looks.
+
+    Args:
+        site, zone: For display.
+        device_id: This gateway's own id.
+    """
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        zone: str,
+        device_id: str,
+        grid: Grid,
+        clock: Clock,
+        store: Store,
+        intake: Intake,
+        closing: Closing,
+        keeper: Keeper,
+        supervisors: Sequence[Supervisor],
+        deliveries: Mapping[str, Delivery],
+    ) -> None:
+        self._site = site
+        self._zone = zone
+        self._device_id = device_id
+        self._grid = grid
+        self._clock = clock
+        self._store = store
+        self._intake = intake
+        self._closing = closing
+        self._keeper = keeper
+        self._supervisors = supervisors
+        self._deliveries = deliveries
+        self._started_ms = clock.now_ms()
+
+    async def snapshot(self) -> Snapshot:
+        """How everything is now."""
+        now_ms = self._clock.now_ms()
+        products = self._products(now_ms)
+        drivers = tuple(self._driver(supervisor) for supervisor in self._supervisors)
+        uplinks = await self._uplinks()
+        storage = self._store.storage()
+        problems = [
+            *self._clock_problems(),
+            *self._driver_problems(drivers, now_ms),
+            *self._product_problems(products, now_ms),
+            *self._uplink_problems(uplinks, now_ms),
+            *self._storage_problems(),
+        ]
+        verdict: Literal["ok", "attention", "problem"] = "ok"
+        if problems:
+            verdict = "problem" if any(one.severity == "problem" for one in problems) else "attention"
+        return Snapshot(
+            version=__version__,
+            site=self._site,
+            device_id=self._device_id,
+            started_ms=self._started_ms,
+            verdict=verdict,
+            sentence=self._sentence(problems, uplinks),
+            problems=tuple(problems),
+            clock=ClockHealth(
+                trust=self._clock.trust.value,
+                now_ms=now_ms,
+                local=iso_local(now_ms, self._grid.zone),
+                zone=self._zone,
+                speed=self._clock.speed,
+            ),
+            drivers=drivers,
+            products=products,
+            uplinks=uplinks,
+            storage=StorageHealth(
+                path=storage.path,
+                file_bytes=storage.file_bytes,
+                free_bytes=storage.free_bytes,
+                writes=storage.writes,
+                failures=storage.failures,
+                problem=storage.problem,
+            ),
+            held=self._intake.held,
+            refused=dict(self._intake.refused),
+        )
+
+    def _products(self, now_ms: UtcMs) -> tuple[ProductHealth, ...]:
+        latest = self._intake.latest()
+        found = []
+        for product in self._keeper.products.values():
+            own = [prop for prop in self._keeper.properties.values() if prop.product_id == product.id]
+            healths = tuple(self._property(prop, latest.get(prop.id), now_ms) for prop in own)
+            judged = [one for one in healths if one.kind == Kind.REGISTER.value] or list(healths)
+            found.append(
+                ProductHealth(
+                    id=product.id,
+                    name=product.name,
+                    medium=product.description.medium.value,
+                    serial=product.description.serial,
+                    fresh=bool(judged) and all(one.fresh for one in judged),
+                    properties=healths,
+                )
+            )
+        return tuple(found)
+
+    def _property(self, prop: Property, latest: Latest | None, now_ms: UtcMs) -> PropertyHealth:
+        age_ms = None if latest is None else max(0, now_ms - latest.at_ms)
+        half_hour = self._closing.newest(prop.id)
+        return PropertyHealth(
+            id=prop.id,
+            key=prop.key,
+            name=prop.description.name,
+            datatype=prop.datatype.id,
+            datatype_name=prop.datatype.name,
+            kind=prop.kind.value,
+            reference=prop.description.reference,
+            value=None if latest is None else shown(prop, latest.value),
+            unit=shown_unit(prop),
+            at_ms=None if latest is None else latest.at_ms,
+            age_s=None if age_ms is None else age_ms / 1000,
+            fresh=age_ms is not None and age_ms <= self._clock.allowance_ms(prop.description.fresh_ms),
+            last_half_hour=None if half_hour is None else _half_hour(prop, half_hour),
+        )
+
+    def _driver(self, supervisor: Supervisor) -> DriverHealth:
+        status = supervisor.driver.status()
+        stopped = supervisor.problem
+        return DriverHealth(
+            name=supervisor.driver.name,
+            state=LinkState.LOST.value if stopped else status.state.value,
+            detail=stopped or status.detail,
+            hint=supervisor.hint,
+            counters=dict(status.counters),
+            restarts=supervisor.restarts,
+        )
+
+    async def _uplinks(self) -> tuple[UplinkHealth, ...]:
+        statuses = await self._store.streams()
+        found = []
+        for name, delivery in self._deliveries.items():
+            streams = []
+            for wanted in delivery.uplink.wanted():
+                key = name, wanted.name
+                status = statuses.get(key)
+                state = delivery.stream_state(wanted.name)
+                waiting_for = self._keeper.waiting_for.get(key, ())
+                streams.append(
+                    StreamHealth(
+                        name=wanted.name,
+                        bound=not waiting_for,
+                        waiting_for=waiting_for,
+                        pending=status.pending if status else 0,
+                        quarantined=status.quarantined if status else 0,
+                        composed_ms=status.composed_ms if status else None,
+                        delivered_ms=status.delivered_ms if status else None,
+                        problem=f"{state.paused} {state.hint}" if state and state.paused else "",
+                    )
+                )
+            own = [status for (uplink, _), status in statuses.items() if uplink == name]
+            oldest = [status.oldest_pending_ms for status in own if status.oldest_pending_ms is not None]
+            found.append(
+                UplinkHealth(
+                    name=name,
+                    state=delivery.state,
+                    detail=delivery.detail,
+                    hint=delivery.hint,
+                    backlog=sum(status.pending for status in own),
+                    oldest_pending_ms=min(oldest) if oldest else None,
+                    last_acknowledged_ms=delivery.last_acknowledged_ms,
+                    last_receipt=delivery.last_receipt,
+                    delivered=delivery.delivered,
+                    failures=delivery.failures,
+                    retry_at_ms=delivery.retry_at_ms if delivery.detail else None,
+                    streams=tuple(streams),
+                    quarantined=tuple(
+                        QuarantinedItem(id=item.id, stream=item.stream, at_ms=item.at_ms, words=item.words)
+                        for item in delivery.quarantined
+                    ),
+                )
+            )
+        return tuple(found)
+
+    def _clock_problems(self) -> list[Problem]:
+        if self._clock.trust is not Trust.UNKNOWN:
+            return []
+        return [
+            Problem(
+                severity="problem",
+                where="clock",
+                what="The gateway does not know the time, so no half-hour is closed and nothing is sent.",
+                do="Connect it to the internet, or wait for two telegrams of a meter whose clock agrees.",
+            )
+        ]
+
+    def _driver_problems(self, drivers: Sequence[DriverHealth], now_ms: UtcMs) -> list[Problem]:
+        if not drivers:
+            return [
+                Problem(
+                    severity="problem",
+                    where="drivers",
+                    what="No meter is configured.",
+                    do="Run `meterkast init` with the meter's cable plugged in.",
+                )
+            ]
+        settled = now_ms - self._started_ms > self._clock.allowance_ms(SETTLING_MS)
+        return [
+            Problem(
+                severity="problem" if settled else "attention",
+                where=driver.name,
+                what=driver.detail or f"The driver is {driver.state}.",
+                do=driver.hint or "Check the cable at both ends; the driver tries again by itself.",
+            )
+            for driver in drivers
+            if driver.state == LinkState.LOST.value or (settled and driver.state != LinkState.READING.value)
+        ]
+
+    def _product_problems(self, products: Sequence[ProductHealth], now_ms: UtcMs) -> list[Problem]:
+        if now_ms - self._started_ms <= self._clock.allowance_ms(SETTLING_MS):
+            return []
+        return [
+            Problem(
+                severity="problem",
+                where=product.name,
+                what=f"{product.name} has not been heard of for longer than it should be silent.",
+                do="Check its cable or radio; its half-hours are missing until it is back.",
+            )
+            for product in products
+            if not product.fresh and product.properties
+        ]
+
+    def _uplink_problems(self, uplinks: Sequence[UplinkHealth], now_ms: UtcMs) -> list[Problem]:
+        problems = []
+        for uplink in uplinks:
+            where = f"uplink {uplink.name}"
+            if uplink.state == "paused":
+                problems.append(Problem(severity="problem", where=where, what=uplink.detail, do=uplink.hint))
+            elif uplink.state == "waiting":
+                problems.append(
+                    Problem(severity="attention", where=where, what=uplink.detail, do=uplink.hint)
+                )
+            if uplink.quarantined:
+                problems.append(
+                    Problem(
+                        severity="attention",
+                        where=where,
+                        what=f"{len(uplink.quarantined)} items were refused and set aside.",
+                        do="Read the platform's words below, correct the cause, and send them again.",
+                    )
+                )
+            for stream in uplink.streams:
+                if stream.problem:
+                    problems.append(
+                        Problem(
+                            severity="problem", where=f"{where}, {stream.name}", what=stream.problem, do=""
+                        )
+                    )
+                elif stream.waiting_for and now_ms - self._started_ms > SETTLING_MS:
+                    problems.append(
+                        Problem(
+                            severity="problem",
+                            where=f"{where}, {stream.name}",
+                            what="Waits for " + "; ".join(stream.waiting_for) + ".",
+                            do="Check the meter, or the name of the value in the configuration.",
+                        )
+                    )
+        return problems
+
+    def _storage_problems(self) -> list[Problem]:
+        storage = self._store.storage()
+        problems = []
+        if storage.problem:
+            problems.append(
+                Problem(
+                    severity="problem",
+                    where="storage",
+                    what=storage.problem,
+                    do=f"{self._keeper.unsaved} minutes wait in memory. Free space or replace the card.",
+                )
+            )
+        elif storage.free_bytes < LOW_DISK_BYTES:
+            problems.append(
+                Problem(
+                    severity="problem",
+                    where="storage",
+                    what=f"Only {storage.free_bytes // (1024 * 1024)} MiB are free on the disk.",
+                    do="Free space on the card, or shorten storage.samples_days.",
+                )
+            )
+        for property_id, count in self._closing.restarts().items():
+            name = self._keeper.properties[property_id].description.name
+            problems.append(
+                Problem(
+                    severity="attention",
+                    where=name,
+                    what=f"The register began again at a lower value ({count} times since the start).",
+                    do="If the meter was replaced, note both readings: the half-hour across is no difference.",
+                )
+            )
+        return problems
+
+    def _sentence(self, problems: Sequence[Problem], uplinks: Sequence[UplinkHealth]) -> str:
+        if not problems:
+            delivered = sum(uplink.delivered for uplink in uplinks)
+            return "All is well: the meters are read, half-hours are kept" + (
+                ", and the platforms have confirmed them." if delivered else "."
+            )
+        worst = next((one for one in problems if one.severity == "problem"), problems[0])
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{worst.what}{more} {worst.do}".strip()
+
+
+def shown(prop: Property, value: Quantity) -> str:
+    """A value as BeNext shows it: in the datatype's suffix, every digit kept."""
+    if prop.unit == prop.datatype.unit:
+        return text(value.decimal(prop.datatype.power))
+    return text(value.decimal())
+
+
+def shown_unit(prop: Property) -> str:
+    """The unit that belongs to `shown`."""
+    return prop.datatype.suffix if prop.unit == prop.datatype.unit else prop.unit.value
+
+
+def _half_hour(prop: Property, one: HalfHour) -> HalfHourHealth:
+    return HalfHourHealth(
+        end_ms=one.end_ms,
+        value=None if one.value is None else shown(prop, one.value),
+        state=one.state.value,
+        cause=one.cause.value if one.cause else None,
+    )

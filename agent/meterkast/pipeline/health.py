@@ -1,0 +1,197 @@
+"""One snapshot of how the gateway is: what the page, `/api/status`, `/metrics` and `meterkast status` show.
+
+Green means end to end: meter fresh, half-hour closed, platform acknowledged. Every problem says what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from meterkast.model.time import UtcMs
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all parts of the snapshot."""
+
+
+class Problem(Frozen, frozen=True):
+    """Something that is wrong, and what to do about it.
+
+    Attributes:
+        severity: "problem" where data is or will be lost or late for good; "attention" otherwise.
+        where: The part concerned, such as "p1 main" or "uplink reset".
+        what: One plain sentence.
+        do: What a person can do.
+    """
+
+    severity: Literal["attention", "problem"]
+    where: str
+    what: str
+    do: str
+
+
+class ClockHealth(Frozen, frozen=True):
+    """The clock.
+
+    Attributes:
+        trust: "unknown", "meter" or "trusted".
+        now_ms: UTC.
+        local: The site's wall clock, ISO 8601 with offset.
+        zone: IANA name.
+        speed: 1, or how many times as fast a rehearsal's clock runs.
+    """
+
+    trust: str
+    now_ms: UtcMs
+    local: str
+    zone: str
+    speed: float
+
+
+class DriverHealth(Frozen, frozen=True):
+    """One driver: state "opening", "silent", "reading" or "lost"; totals since start."""
+
+    name: str
+    state: str
+    detail: str
+    hint: str
+    counters: dict[str, int]
+    restarts: int
+
+
+class PropertyHealth(Frozen, frozen=True):
+    """One property and its newest value.
+
+    Attributes:
+        value: Decimal text in `unit`; None where nothing was read since the start.
+        unit: As BeNext shows it (kWh, m3, Watt), or the canonical unit of a generic datatype.
+        age_s: Since it was measured, s.
+        fresh: Whether it still stands.
+        last_half_hour: End of the newest closed half-hour, and what it says.
+    """
+
+    id: int
+    key: str
+    name: str
+    datatype: int
+    datatype_name: str
+    kind: str
+    reference: str
+    value: str | None
+    unit: str
+    at_ms: UtcMs | None
+    age_s: float | None
+    fresh: bool
+    last_half_hour: HalfHourHealth | None
+
+
+class HalfHourHealth(Frozen, frozen=True):
+    """A closed half-hour: value as decimal text in the property's shown unit, None where missing."""
+
+    end_ms: UtcMs
+    value: str | None
+    state: str
+    cause: str | None
+
+
+class ProductHealth(Frozen, frozen=True):
+    """One meter or device; `fresh` where every register that reports by itself is fresh."""
+
+    id: int
+    name: str
+    medium: str
+    serial: str
+    fresh: bool
+    properties: tuple[PropertyHealth, ...]
+
+
+class QuarantinedItem(Frozen, frozen=True):
+    """An item set aside, with the platform's own words."""
+
+    id: int
+    stream: str
+    at_ms: UtcMs
+    words: str
+
+
+class StreamHealth(Frozen, frozen=True):
+    """One monitor or meter at a platform.
+
+    Attributes:
+        bound: Whether all properties it asks for are known.
+        waiting_for: Which are not.
+    """
+
+    name: str
+    bound: bool
+    waiting_for: tuple[str, ...]
+    pending: int
+    quarantined: int
+    composed_ms: UtcMs | None
+    delivered_ms: UtcMs | None
+    problem: str
+
+
+class UplinkHealth(Frozen, frozen=True):
+    """One uplink.
+
+    Attributes:
+        state: "idle" (nothing to send), "sending", "waiting" (back-off), "paused" (misconfigured).
+        detail, hint: What happened last and what to do; empty when all is well.
+        backlog: Items pending in all streams.
+        delivered: Items acknowledged since start.
+        retry_at_ms: When it tries again.
+    """
+
+    name: str
+    state: str
+    detail: str
+    hint: str
+    backlog: int
+    oldest_pending_ms: UtcMs | None
+    last_acknowledged_ms: UtcMs | None
+    last_receipt: str
+    delivered: int
+    failures: int
+    retry_at_ms: UtcMs | None
+    streams: tuple[StreamHealth, ...]
+    quarantined: tuple[QuarantinedItem, ...]
+
+
+class StorageHealth(Frozen, frozen=True):
+    """The database and its disk, sizes in bytes."""
+
+    path: str
+    file_bytes: int
+    free_bytes: int
+    writes: int
+    failures: int
+    problem: str
+
+
+class Snapshot(Frozen, frozen=True):
+    """The whole.
+
+    Attributes:
+        verdict: "ok", "attention" or "problem": the worst of the problems.
+        sentence: The same in one plain sentence.
+        held: Batches kept in memory because the clock or the disk does not allow keeping them yet.
+        refused: Readings refused since start, by reason.
+    """
+
+    version: str
+    site: str
+    device_id: str
+    started_ms: UtcMs
+    verdict: Literal["ok", "attention", "problem"]
+    sentence: str
+    problems: tuple[Problem, ...]
+    clock: ClockHealth
+    drivers: tuple[DriverHealth, ...]
+    products: tuple[ProductHealth, ...]
+    uplinks: tuple[UplinkHealth, ...]
+    storage: StorageHealth
+    held: int
+    refused: dict[str, int]

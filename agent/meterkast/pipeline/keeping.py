@@ -1,0 +1,279 @@
+"""The minute's transaction: samples, half-hours and outbox rows become durable together.
+
+Just after each whole minute what came in is written as one block; a boundary of a half-hour is a whole
+minute, so its registers are on the card within two seconds. When a half-hour is due its row and its items
+go into the same transaction. What the database refuses waits in memory and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from meterkast.model.delivery import Stream
+from meterkast.model.errors import StorageError
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import (
+    Product,
+    ProductDescription,
+    ProductId,
+    Property,
+    PropertyDescription,
+    PropertyId,
+)
+from meterkast.model.reading import Frames
+from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, SECOND_MS, Grid, UtcMs
+from meterkast.pipeline.binding import resolve
+from meterkast.pipeline.closing import Closed, Closing
+from meterkast.pipeline.intake import Intake
+from meterkast.pipeline.outages import Outages
+from meterkast.ports import Binding, Clock, Keep, Store, Uplink, Wanted
+
+if TYPE_CHECKING:
+    from meterkast.model.delivery import StreamStatus
+
+log = logging.getLogger(__name__)
+
+AFTER_MINUTE_MS = 2 * SECOND_MS
+"""How long after a whole minute its transaction begins: the telegram of the boundary has arrived by then."""
+
+# A fast clock must not turn a minute's transaction into hundreds of them a second.
+_SHORTEST_REAL_S = 0.25
+
+_UNSAVED_FRAMES = 4 * 60
+"""Blocks kept in memory while the database refuses: four hours of minutes. Half-hours are never dropped."""
+
+_REPLAY_MS = 2 * HOUR_MS
+"""How far before the oldest open interval samples are read again at a start."""
+
+
+class Keeper:
+    """Runs closing against the store.
+
+    Args:
+        uplinks: By name; they compose the items.
+        flush_ms: The longest stretch of samples in memory.
+        announce: Called after each transaction with the uplinks that got new items.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        grid: Grid,
+        intake: Intake,
+        closing: Closing,
+        outages: Outages,
+        uplinks: Mapping[str, Uplink],
+        flush_ms: int,
+        announce: Callable[[set[str]], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._grid = grid
+        self._intake = intake
+        self._closing = closing
+        self._outages = outages
+        self._uplinks = uplinks
+        self._flush_ms = flush_ms
+        self._announce = announce
+        self._waiting: list[tuple[Uplink, Wanted]] = [
+            (uplink, wanted) for uplink in uplinks.values() for wanted in uplink.wanted()
+        ]
+        self._unsaved: list[Keep] = []
+        self._known_streams: dict[tuple[str, str], StreamStatus] = {}
+        self._lock = asyncio.Lock()
+        self.products: dict[ProductId, Product] = {}
+        self.properties: dict[PropertyId, Property] = {}
+        self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.dropped_blocks = 0
+
+    async def load(self) -> None:
+        """Take up where the last run ended: what is closed and composed, and the readings since.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        for product in await self._store.products():
+            self.products[product.id] = product
+        closed: dict[PropertyId, dict[int, UtcMs]] = {}
+        for (property_id, length_ms), end_ms in (await self._store.closed_until()).items():
+            closed.setdefault(property_id, {})[length_ms] = end_ms
+        for prop in await self._store.properties():
+            self.properties[prop.id] = prop
+            self._closing.know(prop, closed.get(prop.id))
+        self._known_streams = dict(await self._store.streams())
+        ends = [end for lengths in closed.values() for end in lengths.values()]
+        if ends:
+            await self._replay(closed, min(ends))
+        self._bind()
+
+    async def _replay(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], oldest_ms: UtcMs) -> None:
+        # A property that no longer reports must not make every start read a year of samples again.
+        newest_ms = max(end for lengths in closed.values() for end in lengths.values())
+        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - _REPLAY_MS)
+        last_ms: int = newest_ms
+        async for frames in self._store.samples(since_ms):
+            self._closing.feed(frames, replay=True)
+            last_ms = max(last_ms, *(max(table.times) for table in frames if table.times))
+        self._outages.off_since_ms = UtcMs(last_ms)
+        composed = [
+            status.composed_ms for status in self._known_streams.values() if status.composed_ms is not None
+        ]
+        after_ms = UtcMs(min([*composed, oldest_ms]) - HALF_HOUR_MS)
+        lengths_ms = {length for lengths in closed.values() for length in lengths}
+        half_hours: list[HalfHour] = []
+        for length_ms in lengths_ms:
+            half_hours += await self._store.half_hours(after_ms, UtcMs(newest_ms + 1), length_ms=length_ms)
+        self._closing.remember(half_hours, UtcMs(since_ms + HOUR_MS))
+
+    async def declare(
+        self, driver: str, product: ProductDescription, properties: Sequence[PropertyDescription]
+    ) -> tuple[Product, Mapping[str, Property]]:
+        """A driver's devices and values get their ids; see `ports.Catalog`."""
+        made, found = await self._store.declare(product, properties)
+        self.products[made.id] = made
+        self._outages.reads(driver, made.id)
+        for prop in found.values():
+            self.properties[prop.id] = prop
+            self._closing.know(prop)
+            self._closing.update(prop)
+        self._bind()
+        return made, found
+
+    def _bind(self) -> None:
+        """Begin every stream whose properties are known and were read."""
+        still: list[tuple[Uplink, Wanted]] = []
+        for uplink, wanted in self._waiting:
+            if not self._bind_one(uplink, wanted):
+                still.append((uplink, wanted))
+        self._waiting = still
+
+    def _bind_one(self, uplink: Uplink, wanted: Wanted) -> bool:
+        key = uplink.name, wanted.name
+        bindings: dict[Binding, PropertyId] = {}
+        missing: list[str] = []
+        for binding in wanted.bindings:
+            prop, reason = resolve(binding, self.products.values(), self.properties.values())
+            if prop is None:
+                missing.append(reason)
+            else:
+                bindings[binding] = prop.id
+        self.waiting_for[key] = tuple(missing)
+        if missing:
+            return False
+        now_ms = self._clock.now_ms()
+        for binding in wanted.peaks:
+            self._closing.peaks(bindings[binding])
+        for property_id in bindings.values():
+            self._closing.also(property_id, wanted.length_ms, now_ms)
+        stream = Stream(
+            uplink=uplink.name,
+            name=wanted.name,
+            properties=tuple(dict.fromkeys(bindings.values())),
+            length_ms=wanted.length_ms,
+        )
+        known = self._known_streams.get(key)
+        if not self._closing.bind(stream, uplink, bindings, known.composed_ms if known else None):
+            self.waiting_for[key] = ("the first reading",)
+            return False
+        log.info("stream begun", extra={"uplink": uplink.name, "stream": wanted.name})
+        return True
+
+    async def run(self) -> None:
+        """Keep until cancelled; what is still in memory then is kept by `finish`."""
+        while True:
+            await self._clock.sleep_until(self._next_ms())
+            await self.flush()
+
+    def _next_ms(self) -> UtcMs:
+        """The next whole minute plus a little, or less often on a fast clock or where set so."""
+        step_ms = max(self._flush_ms, int(_SHORTEST_REAL_S * 1000 * self._clock.speed))
+        now_ms = self._clock.now_ms()
+        following = (now_ms - AFTER_MINUTE_MS) // step_ms * step_ms + step_ms
+        boundary = self._grid.end_of(UtcMs(now_ms - AFTER_MINUTE_MS + 1))
+        at_ms = min(following, boundary) if self._clock.speed == 1 else following
+        return UtcMs(at_ms + AFTER_MINUTE_MS)
+
+    async def flush(self) -> None:
+        """One transaction with all there is; none where there is nothing."""
+        async with self._lock:
+            frames = self._intake.take()
+            self._outages.trusted_since_ms = self._intake.trusted_since_ms
+            self._closing.feed(frames)
+            if frames and self._waiting:
+                self._bind()
+            closed = (
+                self._closing.close(self._clock.now_ms())
+                if self._intake.trusted_since_ms is not None
+                else Closed()
+            )
+            self._unsaved += self._transactions(frames, closed)
+            await self._write()
+
+    def _transactions(self, frames: Sequence[Frames], closed: Closed) -> list[Keep]:
+        if not (frames or closed.half_hours or closed.composed):
+            return []
+        return [
+            Keep(
+                now_ms=self._clock.now_ms(),
+                frames=frames,
+                half_hours=closed.half_hours,
+                items=closed.items,
+                composed=closed.composed,
+                closed=closed.closed,
+            )
+        ]
+
+    async def _write(self) -> None:
+        told: set[str] = set()
+        while self._unsaved:
+            keep = self._unsaved[0]
+            try:
+                await self._store.keep(keep)
+            except StorageError as error:
+                log.error("not kept", extra={"reason": str(error), "waiting": len(self._unsaved)})
+                self._drop_old_samples()
+                break
+            del self._unsaved[0]
+            told |= {item.uplink for item in keep.items}
+        if told:
+            self._announce(told)
+
+    def _drop_old_samples(self) -> None:
+        with_samples = [number for number, keep in enumerate(self._unsaved) if keep.frames]
+        for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
+            keep = self._unsaved[number]
+            self.dropped_blocks += 1
+            self._unsaved[number] = Keep(
+                now_ms=keep.now_ms,
+                half_hours=keep.half_hours,
+                items=keep.items,
+                composed=keep.composed,
+                closed=keep.closed,
+            )
+
+    @property
+    def unsaved(self) -> int:
+        """Transactions that wait because the database refuses."""
+        return len(self._unsaved)
+
+    async def finish(self) -> None:
+        """A clean stop loses nothing."""
+        await self.flush()
+
+
+class DriverCatalog:
+    """The catalog as one driver sees it; see `ports.Catalog`."""
+
+    def __init__(self, keeper: Keeper, driver: str) -> None:
+        self._keeper = keeper
+        self._driver = driver
+
+    async def declare(
+        self, product: ProductDescription, properties: Sequence[PropertyDescription]
+    ) -> tuple[Product, Mapping[str, Property]]:
+        return await self._keeper.declare(self._driver, product, properties)

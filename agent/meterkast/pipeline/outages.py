@@ -1,0 +1,59 @@
+"""Why there was nothing to read: what the gateway itself knows of its own absences."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from meterkast.model.half_hour import Cause
+from meterkast.model.product import ProductId, Property
+from meterkast.model.time import UtcMs
+
+# Link losses remembered for each driver: enough for a day of a loose plug.
+_REMEMBERED = 500
+
+
+class Outages:
+    """Remembers when the gateway was off, its clock unknown, or a driver without its device.
+
+    Args:
+        started_ms: When this run began.
+    """
+
+    def __init__(self, started_ms: UtcMs) -> None:
+        self.started_ms = started_ms
+        self.off_since_ms: UtcMs | None = None
+        self.trusted_since_ms: UtcMs | None = None
+        self._driver_of: dict[ProductId, str] = {}
+        self._lost: dict[str, deque[tuple[UtcMs, UtcMs | None]]] = {}
+
+    def reads(self, driver: str, product: ProductId) -> None:
+        """That product is read by that driver."""
+        self._driver_of[product] = driver
+
+    def lost(self, driver: str, at_ms: UtcMs) -> None:
+        """The driver's device went away."""
+        spells = self._lost.setdefault(driver, deque(maxlen=_REMEMBERED))
+        if not spells or spells[-1][1] is not None:
+            spells.append((at_ms, None))
+
+    def back(self, driver: str, at_ms: UtcMs) -> None:
+        """The driver's device is there again."""
+        spells = self._lost.get(driver)
+        if spells and spells[-1][1] is None:
+            spells[-1] = spells[-1][0], at_ms
+
+    def why(self, prop: Property, start_ms: UtcMs, end_ms: UtcMs) -> Cause:
+        """The cause of a half-hour in which nothing of a property was read."""
+        length_ms = end_ms - start_ms
+        if self.off_since_ms is not None:
+            off_ms = min(end_ms, self.started_ms) - max(start_ms, self.off_since_ms)
+            if off_ms * 2 >= length_ms:
+                return Cause.GATEWAY_OFF
+        if self.trusted_since_ms is None or end_ms <= self.trusted_since_ms:
+            return Cause.CLOCK_UNKNOWN if end_ms > self.started_ms else Cause.GATEWAY_OFF
+        spells = self._lost.get(self._driver_of.get(prop.product_id, ""), ())
+        lost_ms = sum(
+            max(0, min(end_ms, end_ms if until is None else until) - max(start_ms, since))
+            for since, until in spells
+        )
+        return Cause.LINK_LOST if lost_ms * 2 >= length_ms else Cause.METER_SILENT

@@ -1,0 +1,356 @@
+"""One property's readings, gathered by the minute, from which any interval is closed.
+
+Every interval that is asked for (1, 5, 10, 15, 30, 60 minutes) consists of whole minutes of the site's wall
+clock, so each reading is counted once, and a half-hour is put together from thirty minutes when it closes.
+Pure: no clock, store or network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import mul
+
+from meterkast.model.datatypes import Aggregation, Kind
+from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.product import Property
+from meterkast.model.quantity import LARGEST_WHOLE, Quantity
+from meterkast.model.register import RegisterGuard, rises
+from meterkast.model.time import MINUTE_MS, UtcMs
+
+EMPTIED_PERCENT = 30
+"""A weight that falls by more than this share of the peak before it: the bin was emptied."""
+
+MEAN_DECIMALS = 2
+"""Digits that a mean has more than its readings."""
+
+
+@dataclass(slots=True)
+class Minute:
+    """What one minute (start, end] of a property comes to; numbers in the series' decimals.
+
+    Attributes:
+        last, last_ms: The latest reading and when it was measured.
+        count: Readings in it.
+        integral, covered_ms: Σ value × time it stood, and that time, in ms.
+        high: The largest reading.
+        emptied: The largest value before each emptying that was seen in this minute.
+    """
+
+    last: int = 0
+    last_ms: UtcMs = UtcMs(-1)
+    count: int = 0
+    integral: int = 0
+    covered_ms: int = 0
+    high: int = 0
+    emptied: list[int] = field(default_factory=list)
+
+
+def minute_of(at_ms: int) -> int:
+    """The end of the minute (start, end] that holds an instant."""
+    return -(-at_ms // MINUTE_MS) * MINUTE_MS
+
+
+class Weights:
+    """How long each row of a table of readings stands, shared by all columns of the table.
+
+    Rows are cut into runs of one minute each: (end of the minute, first row, row after the last).
+    """
+
+    def __init__(self, times: Sequence[UtcMs]) -> None:
+        self.times = times
+        self.runs: list[tuple[int, int, int]] = []
+        first = 0
+        for number in range(1, len(times) + 1):
+            if number == len(times) or minute_of(times[number]) != minute_of(times[first]):
+                self.runs.append((minute_of(times[first]), first, number))
+                first = number
+        self.ordered = list(times) == sorted(times)
+        self._steps: dict[int, list[int]] = {}
+
+    def steps(self, hold_ms: int) -> list[int]:
+        """For each row but the last: how long it stands until the next, at most `hold_ms`."""
+        found = self._steps.get(hold_ms)
+        if found is None:
+            times = self.times
+            found = [min(later - at, hold_ms) for at, later in pairwise(times)]
+            self._steps[hold_ms] = found
+        return found
+
+
+class Series:
+    """One property's open minutes.
+
+    Args:
+        prop: The property; its kind and aggregation decide what is gathered.
+
+    Attributes:
+        minutes: By their end.
+        newest_ms: When the newest accepted reading was measured; -1 before the first.
+        complete_from_ms: Minutes that end at or before this are forgotten, or were never read again.
+    """
+
+    def __init__(self, prop: Property) -> None:
+        self.prop = prop
+        self.aggregation = prop.aggregation
+        self.emptyings = prop.description.emptyings
+        self.hold_ms = prop.description.fresh_ms
+        self.decimals = prop.description.decimals
+        self.minutes: dict[int, Minute] = {}
+        self.newest_ms = UtcMs(-1)
+        self.complete_from_ms = UtcMs(-1)
+        self.guard = RegisterGuard() if prop.kind is Kind.REGISTER else None
+        self._standing: tuple[UtcMs, int] | None = None  # up to when the newest value was counted, and it
+        self._stands_until_ms = 0
+        self._peak: int | None = None
+        self._falling = False
+
+    def take_peaks(self) -> None:
+        """Close by the maximum from now on, and keep the maximum before each emptying."""
+        if not self.emptyings and self.newest_ms >= 0:
+            self._peak = self.minutes[minute_of(self.newest_ms)].last
+        self.aggregation, self.emptyings = Aggregation.MAX, True
+
+    def add(self, weights: Weights, values: Sequence[int], decimals: int) -> set[int]:
+        """Take in a column of readings.
+
+        Args:
+            weights: The column's times.
+            values: As many whole numbers × 10^-`decimals`.
+
+        Returns:
+            The minutes (by their end) in which something changed.
+        """
+        if decimals != self.decimals:
+            values = self._aligned(values, decimals)
+        guard = self.guard
+        steady = weights.ordered and not self.emptyings and weights.times[0] >= self.newest_ms
+        if guard is not None and (guard.waiting or not rises(values, guard.last)):
+            steady = False
+        if steady:
+            if guard is not None:
+                guard.last = values[-1]
+            return self._add_runs(weights, values)
+        changed: set[int] = set()
+        for at_ms, value in zip(weights.times, values, strict=True):
+            for good_ms, good in self._good(at_ms, value):
+                changed |= self._add_one(good_ms, good)
+        return changed
+
+    def _good(self, at_ms: UtcMs, value: int) -> Sequence[tuple[UtcMs, int]]:
+        """The readings that are good now that this one came."""
+        if self.guard is None:
+            return ((at_ms, value),)
+        if at_ms >= self.newest_ms:
+            return self.guard.accept(at_ms, value)
+        if self._fits(at_ms, value):
+            return ((at_ms, value),)
+        self.guard.outliers += 1
+        return ()
+
+    def _fits(self, at_ms: UtcMs, value: int) -> bool:
+        """Whether a register's late reading lies between those measured before and after it."""
+        counted = [minute for minute in self.minutes.values() if minute.count]
+        before = max((one for one in counted if one.last_ms <= at_ms), key=_when, default=None)
+        after = min((one for one in counted if one.last_ms > at_ms), key=_when, default=None)
+        if before is None or after is None:
+            return after is None or value <= after.last
+        if before.last <= after.last:
+            return before.last <= value <= after.last
+        return value >= before.last or value <= after.last  # the register began again in between
+
+    def _aligned(self, values: Sequence[int], decimals: int) -> Sequence[int]:
+        if decimals < self.decimals:
+            factor = 10 ** (self.decimals - decimals)
+            return [value * factor for value in values]
+        factor = 10 ** (decimals - self.decimals)
+        for minute in self.minutes.values():
+            minute.last *= factor
+            minute.integral *= factor
+            minute.high *= factor
+            minute.emptied = [peak * factor for peak in minute.emptied]
+        if self._standing is not None:
+            self._standing = self._standing[0], self._standing[1] * factor
+        if self._peak is not None:
+            self._peak *= factor
+        if self.guard is not None:
+            self.guard.rescale(factor)
+        self.decimals = decimals
+        return values
+
+    def _minute(self, end_ms: int) -> Minute:
+        found = self.minutes.get(end_ms)
+        if found is None:
+            found = self.minutes[end_ms] = Minute()
+        return found
+
+    def _add_runs(self, weights: Weights, values: Sequence[int]) -> set[int]:
+        times = weights.times
+        means = self.aggregation is Aggregation.MEAN
+        changed = set()
+        for end_ms, first, after in weights.runs:
+            if means:
+                changed |= self._stand_until(times[first])
+            minute = self._minute(end_ms)
+            changed.add(end_ms)
+            minute.count += after - first
+            minute.last, minute.last_ms = values[after - 1], times[after - 1]
+            high = max(values[first:after])  # of a mean too: it may be asked for by its peaks later
+            minute.high = high if minute.count == after - first else max(minute.high, high)
+            if means:
+                steps = weights.steps(self.hold_ms)[first : after - 1]
+                minute.integral += sum(map(mul, values[first : after - 1], steps))
+                minute.covered_ms += sum(steps)
+                self._stand(times[after - 1], values[after - 1])
+        self.newest_ms = times[-1]
+        return changed
+
+    def _add_one(self, at_ms: UtcMs, value: int) -> set[int]:
+        changed = {minute_of(at_ms)}
+        in_order = at_ms >= self.newest_ms
+        if self.aggregation is Aggregation.MEAN:
+            if not in_order:
+                return set()  # what stood then was weighed already, up to the newer value
+            changed |= self._stand_until(at_ms)
+        minute = self._minute(minute_of(at_ms))
+        if at_ms >= minute.last_ms:
+            minute.last, minute.last_ms = value, at_ms
+        minute.high = value if not minute.count else max(minute.high, value)
+        minute.count += 1
+        if in_order:
+            self.newest_ms = at_ms
+            if self.aggregation is Aggregation.MEAN:
+                self._stand(at_ms, value)
+            if self.emptyings:
+                self._weigh(minute, value)
+        return changed
+
+    def _weigh(self, minute: Minute, value: int) -> None:
+        """Follow a weight: its peak goes into the minute in which an emptying begins."""
+        peak = self._peak
+        if peak is not None and self._falling and value <= peak:
+            self._peak = value  # still the same emptying
+        elif peak is not None and peak > 0 and value * 100 < peak * (100 - EMPTIED_PERCENT):
+            minute.emptied.append(peak)
+            self._peak, self._falling = value, True
+        else:
+            self._peak, self._falling = value if peak is None else max(peak, value), False
+
+    def _stand(self, at_ms: UtcMs, value: int) -> None:
+        self._standing = at_ms, value
+        self._stands_until_ms = at_ms + self.hold_ms
+
+    def _stand_until(self, at_ms: int) -> set[int]:
+        """Count the newest value up to an instant, or to where it no longer stands, minute by minute."""
+        if self._standing is None:
+            return set()
+        since_ms, value = self._standing
+        until_ms = min(at_ms, self._stands_until_ms)
+        changed = set()
+        now_ms: int = since_ms
+        while now_ms < until_ms:
+            end_ms = (now_ms // MINUTE_MS + 1) * MINUTE_MS
+            step_ms = min(end_ms, until_ms) - now_ms
+            minute = self._minute(end_ms)
+            minute.integral += value * step_ms
+            minute.covered_ms += step_ms
+            changed.add(end_ms)
+            now_ms += step_ms
+        self._standing = UtcMs(max(since_ms, until_ms)), value
+        return changed
+
+    def close(
+        self, start_ms: UtcMs, end_ms: UtcMs, length_ms: int, cause: Callable[[], Cause]
+    ) -> HalfHour:
+        """What (start, end] comes to; nothing changes by asking.
+
+        Args:
+            start_ms, end_ms: The interval; whole minutes.
+            length_ms: Its nominal length.
+            cause: Says why it is missing, if it is.
+        """
+        found = [
+            minute
+            for at in range(start_ms + MINUTE_MS, end_ms + 1, MINUTE_MS)
+            if (minute := self.minutes.get(at)) is not None
+        ]
+        counted = [minute for minute in found if minute.count]
+        count = sum(minute.count for minute in counted)
+        value: Quantity | None = None
+        taken_ms: UtcMs | None = None
+        emptied: tuple[int, ...] = ()
+        if self.aggregation is Aggregation.MEAN:
+            value = self._mean(found, counted, start_ms, end_ms)
+        elif counted:
+            latest = max(counted, key=_when)
+            value, taken_ms = _fitting(latest.last, self.decimals), latest.last_ms
+            if self.aggregation is Aggregation.MAX:
+                value, taken_ms = Quantity(max(minute.high for minute in counted), self.decimals), None
+                emptied = tuple(peak for minute in counted for peak in minute.emptied)
+        return HalfHour(
+            property_id=self.prop.id,
+            end_ms=end_ms,
+            length_ms=length_ms,
+            value=value,
+            taken_ms=taken_ms,
+            count=count,
+            state=State.MISSING if value is None else State.MEASURED,
+            cause=cause() if value is None else None,
+            before_emptyings=emptied,
+        )
+
+    def _mean(
+        self, found: Sequence[Minute], counted: Sequence[Minute], start_ms: UtcMs, end_ms: UtcMs
+    ) -> Quantity | None:
+        covered_ms = sum(minute.covered_ms for minute in found)
+        integral = sum(minute.integral for minute in found)
+        if self._standing is not None:
+            since_ms, value = self._standing
+            stood_ms = max(0, min(end_ms, self._stands_until_ms) - max(start_ms, since_ms))
+            covered_ms += stood_ms
+            integral += value * stood_ms
+        if not counted and covered_ms < end_ms - start_ms:
+            # Only a value that stands for all of it can speak for an interval in which nothing was read.
+            return None
+        if covered_ms:
+            return _fitting(
+                _rounded(integral * 10**MEAN_DECIMALS, covered_ms), self.decimals + MEAN_DECIMALS
+            )
+        # One reading exactly at the end: it stood for no time, but it belongs here.
+        return _fitting(counted[-1].last, self.decimals)
+
+    def reported(self, after_ms: int, until_ms: int) -> bool:
+        """Whether anything was read in (after, until]; of what is forgotten, only the newest is known."""
+        return any(after_ms < end_ms <= until_ms and minute.count for end_ms, minute in self.minutes.items())
+
+    def forget(self, until_ms: UtcMs) -> None:
+        """Drop the minutes that end at or before an instant, but for the newest in which something was read.
+
+        That one tells a meter that reports once a day from one that fell silent.
+        """
+        self.complete_from_ms = max(self.complete_from_ms, until_ms)
+        old = [end_ms for end_ms in self.minutes if end_ms <= until_ms]
+        newest = max((end_ms for end_ms in old if self.minutes[end_ms].count), default=None)
+        for end_ms in old:
+            if end_ms != newest:
+                del self.minutes[end_ms]
+
+
+def _when(minute: Minute) -> UtcMs:
+    return minute.last_ms
+
+
+def _fitting(whole: int, decimals: int) -> Quantity:
+    """The quantity, with as many decimals as 63 bits have room for: what cannot be kept would block all."""
+    while abs(whole) >= LARGEST_WHOLE:
+        whole, decimals = _rounded(whole, 10), decimals - 1
+    return Quantity(whole, decimals)
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """Integer division, half to even."""
+    whole, rest = divmod(numerator, denominator)
+    if rest * 2 > denominator or (rest * 2 == denominator and whole % 2):
+        whole += 1
+    return whole

@@ -1,0 +1,81 @@
+"""Keeps a driver running: starts it again with back-off and jitter, and remembers why it stopped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from meterkast.model.errors import ConfigError, LinkLostError, StorageError
+from meterkast.model.reading import Batch
+from meterkast.pipeline.backoff import Backoff
+from meterkast.pipeline.outages import Outages
+from meterkast.ports import Clock, Driver, Emit
+
+log = logging.getLogger(__name__)
+
+BASE_S, CAP_S = 1.0, 30.0
+"""A cable that was pulled is looked for at least every half a minute."""
+
+CONFIG_S = 300.0
+"""A setting that cannot work is tried again rarely: the device it names may be plugged in later."""
+
+
+class Supervisor:
+    """One driver and its restarts.
+
+    Attributes:
+        restarts: How often it was started again.
+        problem, hint: Why it is not running now; empty when it is.
+    """
+
+    def __init__(
+        self, driver: Driver, emit: Emit, clock: Clock, outages: Outages, random: Callable[[], float]
+    ) -> None:
+        self.driver = driver
+        self._emit = emit
+        self._clock = clock
+        self._outages = outages
+        self._backoff = Backoff(BASE_S, CAP_S, random)
+        self._away = True
+        self.restarts = 0
+        self.problem = ""
+        self.hint = ""
+
+    async def run(self) -> None:
+        """Run the driver until cancelled."""
+        while True:
+            started_ms = self._clock.now_ms()
+            self.problem = self.hint = ""
+            try:
+                await self.driver.run(self._take)
+                wait_s = self._stopped("the driver ended by itself", "", at_least_s=0.0)
+            except LinkLostError as error:
+                wait_s = self._stopped(str(error), error.hint, at_least_s=0.0)
+            except StorageError as error:
+                wait_s = self._stopped(str(error), error.hint, at_least_s=1.0)
+            except ConfigError as error:
+                wait_s = self._stopped(str(error), error.hint, at_least_s=CONFIG_S)
+            except Exception as error:
+                # A driver's fault must not stop the other drivers, nor delivery.
+                log.exception("driver failed", extra={"driver": self.driver.name})
+                wait_s = self._stopped(
+                    f"internal error: {error!r}", "Please report this, with the log.", at_least_s=1.0
+                )
+            if self._clock.now_ms() - started_ms > 10 * CAP_S * 1000:
+                self._backoff.reset()
+            await self._clock.sleep(wait_s)
+            self.restarts += 1
+
+    def _take(self, batch: Batch) -> None:
+        if self._away:
+            self._away = False
+            self._outages.back(self.driver.name, self._clock.now_ms())
+        self._emit(batch)
+
+    def _stopped(self, problem: str, hint: str, *, at_least_s: float) -> float:
+        if problem != self.problem:
+            log.warning("driver stopped", extra={"driver": self.driver.name, "reason": problem})
+        self.problem, self.hint = problem, hint
+        self._away = True
+        self._outages.lost(self.driver.name, self._clock.now_ms())
+        return self._backoff.next_s(at_least_s)

@@ -1,0 +1,1 @@
+"""The local page: status, chart, `/api/status`, `/api/half-hours`, `/healthz`, `/metrics`."""

@@ -1,0 +1,90 @@
+"""Numbers and instants as a person reads them."""
+
+from __future__ import annotations
+
+from datetime import date, tzinfo
+
+from meterkast.model.time import UtcMs, to_datetime
+
+NOTHING = "—"
+"""What stands where a value is unknown; the reason is always beside it."""
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+_UNITS = {"Watt": "W", "gr C": "°C", "m3": "m³", "m3/h": "m³/h", "µg/m3": "µg/m³"}
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (2 * 86_400, 3600, "h"))
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest fitting unit, rounded down: 3 s, 12 min, 5 h, 3 days."""
+    whole = max(0, int(seconds))
+    for limit, step, unit in _STEPS:
+        if whole < limit:
+            return f"{whole // step} {unit}"
+    return f"{whole // 86_400} days"
+
+
+def ago(seconds: float) -> str:
+    """How long ago: "now", "3 s ago"."""
+    return "now" if seconds < 1 else f"{span(seconds)} ago"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that leaves at most three digits before the point: 512 B, 4.1 MB, 12 GB."""
+    number, steps = float(count), 0
+    while number >= 999.5 and steps < len(_SIZES) - 1:
+        number, steps = number / 1000, steps + 1
+    return f"{number:.0f} {_SIZES[steps]}" if not steps or number >= 9.95 else f"{number:.1f} {_SIZES[steps]}"
+
+
+def unit_name(unit: str) -> str:
+    """A unit as it is printed: BeNext's `m3` is m³, `Watt` is W."""
+    return _UNITS.get(unit, unit)
+
+
+def amount(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: 1 item, 3 items."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def day_name(day: date, today: date) -> str:
+    """Friday 21 November; with the year where it is not this year's."""
+    year = f" {day.year}" if day.year != today.year else ""
+    return f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]}{year}"
+
+
+class SiteTime:
+    """Instants in the site's wall clock, short: the date only where it is another day than now."""
+
+    def __init__(self, where: tzinfo, now_ms: UtcMs) -> None:
+        self._zone = where
+        self._now_ms = now_ms
+        self._today = to_datetime(now_ms, where).date()
+
+    def at(self, at_ms: UtcMs, seconds: bool = False) -> str:
+        """14:30, or 20 Nov 14:30."""
+        moment = to_datetime(at_ms, self._zone)
+        text = moment.strftime("%H:%M:%S" if seconds else "%H:%M")
+        if moment.date() == self._today:
+            return text
+        year = f" {moment.year}" if moment.year != self._today.year else ""
+        return f"{moment.day} {_MONTHS[moment.month - 1][:3]}{year} {text}"
+
+    def since(self, at_ms: UtcMs) -> str:
+        """How long ago that is."""
+        return ago((self._now_ms - at_ms) / 1000)

@@ -1,0 +1,95 @@
+"""What programs get."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from meterkast.pipeline.health import Snapshot
+
+House = Any  # the fixture's class lives in conftest.py, which is no module to import from
+
+
+async def test_status_is_the_snapshot(house: House) -> None:
+    status, body = await house.get("/api/status")
+    told = json.loads(body)
+    assert status == 200
+    assert told["verdict"] == "ok"
+    assert told["products"][0]["properties"][0]["value"] == "4821.337"
+    assert told["uplinks"][0]["last_receipt"] == "code 10200 for message 6f1c"
+
+
+async def test_half_hours_of_a_register_are_exact_text(house: House) -> None:
+    status, body = await house.get("/api/half-hours?property=3&day=2025-11-21")
+    told = json.loads(body)
+    assert status == 200
+    assert (told["property"], told["unit"], told["day"]) == (3, "kWh", "2025-11-21")
+    assert told["zone"] == "Europe/Amsterdam"
+    assert told["half_hours"][0] == {
+        "end": "2025-11-21T00:30:00.000+01:00",
+        "value": "10929.090",
+        "difference": "0.090",
+        "difference_since": "2025-11-21T00:00:00.000+01:00",
+        "state": "measured",
+        "cause": None,
+        "revision": 0,
+    }
+    missing = [row for row in told["half_hours"] if row["state"] == "missing"]
+    assert len(missing) == 3
+    assert {(row["value"], row["difference"], row["cause"]) for row in missing} == {(None, None, "link lost")}
+    assert told["half_hours"][-1]["end"] == "2025-11-21T14:30:00.000+01:00"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "error"),
+    [
+        ("", 400, "`property` is missing"),
+        ("?property=", 400, "`property` is not a number"),
+        ("?property=-1", 400, "`property` is not a number"),
+        ("?property=%D9%A3", 400, "`property` is not a number"),
+        ("?property=3&day=21-11-2025", 400, "`day` is not a day"),
+        ("?property=3&day=2025-13-01", 400, "`day` is not a day"),
+        ("?property=3&day=9999-12-31", 400, "`day` is not a day"),
+        ("?property=99", 404, "There is no property 99"),
+    ],
+)
+async def test_a_wrong_question_is_told_what_is_wrong(
+    house: House, query: str, status: int, error: str
+) -> None:
+    got, body = await house.get(f"/api/half-hours{query}")
+    assert got == status
+    assert error in json.loads(body)["error"]
+
+
+async def test_healthz_fails_only_where_data_is_at_risk(house: House, trouble: Snapshot) -> None:
+    assert await house.get("/healthz") == (200, "ok")
+    house.change(verdict="attention")
+    assert (await house.get("/healthz"))[0] == 200
+    house.snapshot = trouble
+    status, body = await house.get("/healthz")
+    assert status == 503
+    assert json.loads(body)["problems"][0]["where"] == "uplink wattics"
+
+
+async def test_metrics_follow_the_snapshot(house: House, trouble: Snapshot) -> None:
+    house.snapshot = replace(trouble, refused={"no such property": 2})
+    status, body = await house.get("/metrics")
+    assert status == 200
+    lines = set(body.splitlines())
+    assert 'meterkast_build_info{device_id="mk-2f81",version="0.1.0"} 1.0' in lines
+    assert 'meterkast_driver_telegrams_total{driver="p1 main",verdict="wrong checksum"} 3.0' in lines
+    assert 'meterkast_uplink_backlog_items{uplink="wattics"} 1488.0' in lines
+    assert 'meterkast_uplink_quarantined_items{uplink="reset"} 1.0' in lines
+    assert 'meterkast_uplink_last_acknowledged_timestamp_seconds{uplink="reset"} 1.763731931e+09' in lines
+    assert 'meterkast_readings_refused_total{reason="no such property"} 2.0' in lines
+    assert "meterkast_clock_trusted 1.0" in lines
+    assert (
+        "meterkast_storage_free_bytes 1.14e+010" in lines or "meterkast_storage_free_bytes 1.14e+10" in lines
+    )
+    ages = [line for line in lines if line.startswith("meterkast_reading_age_seconds{")]
+    assert 'meterkast_reading_age_seconds{key="volume",product="2",property="9"} 5400.0' in ages
+    # Never read: no age at all, instead of an age of nothing.
+    assert not any('key="export_total"' in line for line in ages)

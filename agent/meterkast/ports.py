@@ -173,8 +173,8 @@ class Store(Catalog, Protocol):
     async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
         """How far each (property, length in ms) is closed."""
 
-    async def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
-        """Every stream that was ever composed, with its backlog."""
+    def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
+        """Every stream that was ever composed, with its backlog; from memory, at no cost."""
 
     async def pending(self, uplink: str, stream: str, limit: int) -> Sequence[Item]:
         """The oldest pending items of a stream, oldest first."""

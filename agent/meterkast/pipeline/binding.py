@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from meterkast.model.product import Product, Property
 from meterkast.ports import Binding
@@ -29,24 +29,31 @@ def resolve(
         The property; or None and a sentence that says what is waited for or what to write instead.
     """
     known = list(products)
-    candidates = [product for product in known if named(product, binding.product)]
+    # An identity is whole and unique; the shorter words may mean several.
+    candidates = [product for product in known if product.description.identity == binding.product] or [
+        product for product in known if named(product, binding.product)
+    ]
     if not candidates:
         candidates = [product for product in known if product.description.medium == binding.product]
         if len(candidates) > 1:
-            serials = ", ".join(
-                product.description.serial or product.description.identity for product in candidates
-            )
-            return None, f"{binding}: there are {len(candidates)} such meters; write one of {serials} instead"
+            return None, _ambiguous(binding, candidates)
     if not candidates:
         return None, f"{binding}: no such meter was read yet"
     ids = {product.id for product in candidates}
     own = [prop for prop in properties if prop.product_id in ids]
-    for prop in own:
-        if prop.key == binding.key:
-            if binding.unit is not None and prop.unit is not binding.unit:
-                return None, f"{binding}: is kept in {prop.unit}, and {binding.unit} is asked for"
-            return prop, ""
-    return (
-        None,
-        f"{binding}: the meter has no {binding.key} yet; it has {', '.join(p.key for p in own) or 'nothing'}",
-    )
+    found = [prop for prop in own if prop.key == binding.key]
+    if not found:
+        keys = ", ".join(prop.key for prop in own) or "nothing"
+        return None, f"{binding}: the meter has no {binding.key} yet; it has {keys}"
+    if len(found) > 1:
+        return None, _ambiguous(binding, candidates)
+    if binding.unit is not None and found[0].unit is not binding.unit:
+        return None, f"{binding}: is kept in {found[0].unit}, and {binding.unit} is asked for"
+    return found[0], ""
+
+
+def _ambiguous(binding: Binding, candidates: Sequence[Product]) -> str:
+    names = [product.description.serial or product.description.identity for product in candidates]
+    if len(set(names)) < len(names):  # endpoints of one device, say: only the identity tells them apart
+        names = [product.description.identity for product in candidates]
+    return f"{binding}: there are {len(names)} such meters; write one of {', '.join(names)} instead"

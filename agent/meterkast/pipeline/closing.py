@@ -6,8 +6,11 @@ both durable in one transaction.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.half_hour import Cause, HalfHour, State
@@ -16,6 +19,8 @@ from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, Grid, UtcMs
 from meterkast.pipeline.series import Series, Weights
 from meterkast.ports import Binding, Uplink
+
+log = logging.getLogger(__name__)
 
 KEPT_MS = 3 * HOUR_MS
 """How long minutes and closed intervals stay in memory, so that late readings can revise them."""
@@ -30,12 +35,14 @@ class BoundStream:
 
     Attributes:
         composed_ms: End of the newest interval that was composed.
+        failed: The uplink's code failed at the next one.
     """
 
     stream: Stream
     uplink: Uplink
     bindings: Mapping[Binding, PropertyId]
     composed_ms: UtcMs
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -46,6 +53,29 @@ class Closed:
     items: list[NewItem] = field(default_factory=list)
     composed: dict[tuple[str, str], UtcMs] = field(default_factory=dict)
     closed: dict[tuple[PropertyId, int], UtcMs] = field(default_factory=dict)
+
+
+class Values(NamedTuple):
+    """A column of readings; see `Series.add`."""
+
+    weights: Weights
+    values: Sequence[int]
+    decimals: int
+
+
+class Joint:
+    """Several tables read as one, in order of time: a telegram with one line less has a layout of its own."""
+
+    def __init__(self, tables: Sequence[Weights]) -> None:
+        times = [at_ms for table in tables for at_ms in table.times]
+        self._order = sorted(range(len(times)), key=times.__getitem__)
+        self._weights = Weights([times[place] for place in self._order])
+
+    def join(self, parts: Sequence[Values]) -> Values:
+        """One property's columns of those tables as one column."""
+        decimals = max(part.decimals for part in parts)
+        values = [value * 10 ** (decimals - part.decimals) for part in parts for value in part.values]
+        return Values(self._weights, [values[place] for place in self._order], decimals)
 
 
 class Closing:
@@ -62,10 +92,9 @@ class Closing:
         self._grace_ms = grace_ms
         self._why = why
         self._series: dict[PropertyId, Series] = {}
-        self._closed: dict[tuple[PropertyId, int], UtcMs] = {}
+        self._closed: dict[PropertyId, dict[int, UtcMs]] = {}
         self._done: dict[tuple[PropertyId, int], dict[UtcMs, HalfHour]] = {}
         self._late: set[tuple[PropertyId, int, UtcMs]] = set()
-        self._complete_from_ms = UtcMs(0)
         self.streams: list[BoundStream] = []
 
     def know(self, prop: Property, closed: Mapping[int, UtcMs] | None = None) -> None:
@@ -76,8 +105,7 @@ class Closing:
         """
         if prop.id not in self._series:
             self._series[prop.id] = Series(prop)
-            for length_ms, end_ms in (closed or {}).items():
-                self._closed[prop.id, length_ms] = end_ms
+            self._closed[prop.id] = dict(closed or {})
 
     def update(self, prop: Property) -> None:
         """Its description changed: a device reports at another pace."""
@@ -91,11 +119,11 @@ class Closing:
 
     def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs) -> None:
         """Close another length of a property too, from now on."""
-        key = property_id, length_ms
-        half_hours = self._closed.get((property_id, HALF_HOUR_MS))
-        if key not in self._closed and half_hours is not None:
+        closed = self._closed[property_id]
+        half_hours = closed.get(HALF_HOUR_MS)
+        if length_ms not in closed and half_hours is not None:
             since = max(half_hours, self._grid.start_of(self._grid.end_of(now_ms, length_ms), length_ms))
-            self._closed[key] = self._grid.start_of(self._grid.end_of(UtcMs(since + 1), length_ms), length_ms)
+            closed[length_ms] = self._grid.start_of(self._grid.next_end(since, length_ms), length_ms)
 
     def bind(
         self,
@@ -113,11 +141,13 @@ class Closing:
         Returns:
             Whether all its properties have been read, so that it could begin.
         """
-        keys = [(property_id, stream.length_ms) for property_id in stream.properties]
-        if any(key not in self._closed for key in keys):
+        closed = [self._closed[property_id].get(stream.length_ms) for property_id in stream.properties]
+        known = [end_ms for end_ms in closed if end_ms is not None]
+        if len(known) < len(closed):
             return False
         if composed_ms is None:
-            composed_ms = min(self._closed[key] for key in keys)
+            # Not the earliest: a meter on the M-Bus may give its value of weeks ago as its first.
+            composed_ms = max(known)
         self.streams.append(BoundStream(stream, uplink, bindings, composed_ms))
         return True
 
@@ -125,7 +155,8 @@ class Closing:
         """What was closed before a restart: streams go on from there, late readings are judged by it."""
         for one in half_hours:
             self._done.setdefault((one.property_id, one.length_ms), {})[one.end_ms] = one
-        self._complete_from_ms = complete_from_ms
+        for series in self._series.values():
+            series.complete_from_ms = max(series.complete_from_ms, complete_from_ms)
 
     def feed(self, frames: Sequence[Frames], *, replay: bool = False) -> None:
         """Take in readings.
@@ -133,86 +164,105 @@ class Closing:
         Args:
             replay: They were taken in before a restart, so none of them is late now.
         """
+        read: dict[PropertyId, list[Values]] = {}
         for table in frames:
             weights = Weights(table.times)
             for column, values in zip(table.layout, zip(*table.rows, strict=True), strict=True):
-                series = self._series.get(column.property_id)
-                if series is None:
-                    continue
-                changed = series.add(weights, values, column.decimals)
-                first_ms = UtcMs(min(table.times))
-                if (column.property_id, HALF_HOUR_MS) not in self._closed:
-                    self._begin(column.property_id, first_ms)
-                if not replay:
-                    self._mark_late(column.property_id, changed)
+                if column.property_id in self._series:
+                    read.setdefault(column.property_id, []).append(Values(weights, values, column.decimals))
+        joints: dict[tuple[int, ...], Joint] = {}
+        for property_id, parts in read.items():
+            one = parts[0]
+            if len(parts) > 1:
+                tables = tuple(id(part.weights) for part in parts)
+                joint = joints.get(tables)
+                if joint is None:
+                    joint = joints[tables] = Joint([part.weights for part in parts])
+                one = joint.join(parts)
+            changed = self._series[property_id].add(*one)
+            if HALF_HOUR_MS not in self._closed[property_id]:
+                self._begin(property_id, min(one.weights.times))
+            if changed and not replay:
+                self._mark_late(property_id, changed)
 
     def _begin(self, property_id: PropertyId, first_ms: UtcMs) -> None:
         end_ms = self._grid.end_of(first_ms)
-        self._closed[property_id, HALF_HOUR_MS] = self._grid.start_of(end_ms)
+        self._closed[property_id][HALF_HOUR_MS] = self._grid.start_of(end_ms)
 
     def _mark_late(self, property_id: PropertyId, changed: set[int]) -> None:
-        for (closed_id, length_ms), closed_ms in self._closed.items():
-            if closed_id != property_id or not changed or min(changed) > closed_ms:
-                continue
-            for minute_end in changed:
-                if minute_end <= closed_ms:
-                    self._late.add((property_id, length_ms, self._grid.end_of(UtcMs(minute_end), length_ms)))
+        earliest = min(changed)
+        for length_ms, closed_ms in self._closed[property_id].items():
+            if earliest <= closed_ms:
+                for minute_end in changed:
+                    if minute_end <= closed_ms:
+                        end_ms = self._grid.end_of(UtcMs(minute_end), length_ms)
+                        self._late.add((property_id, length_ms, end_ms))
 
     def close(self, now_ms: UtcMs) -> Closed:
         """All that is due: intervals whose time and grace have passed, revisions, and what they compose."""
         done = Closed()
         self._revise(done)
-        for (property_id, length_ms), closed_ms in list(self._closed.items()):
-            series = self._series.get(property_id)
-            if series is not None:
-                self._close_series(series, length_ms, closed_ms, now_ms, done)
+        for property_id, lengths in self._closed.items():
+            for length_ms in lengths:
+                self._close_series(self._series[property_id], length_ms, now_ms, done)
         for bound in self.streams:
             self._compose(bound, done)
-        self._forget()
+        if done.closed or done.composed:
+            self._forget()
         return done
 
-    def _close_series(
-        self, series: Series, length_ms: int, closed_ms: UtcMs, now_ms: UtcMs, done: Closed
-    ) -> None:
+    def _close_series(self, series: Series, length_ms: int, now_ms: UtcMs, done: Closed) -> None:
         key = series.prop.id, length_ms
         late_ms = series.prop.description.late_ms
-        start_ms = closed_ms
+        lengths = self._closed[series.prop.id]
         while True:
+            start_ms = lengths[length_ms]
             end_ms = self._grid.next_end(start_ms, length_ms)
             over = now_ms >= end_ms + self._grace_ms
             if not over or (now_ms < end_ms + self._grace_ms + late_ms and series.newest_ms < end_ms):
                 break
-            closed = series.close(start_ms, end_ms, length_ms, self._cause(series, start_ms, end_ms))
+            closed = series.close(start_ms, end_ms, length_ms, partial(self._cause, series, start_ms, end_ms))
             self._done.setdefault(key, {})[end_ms] = closed
             done.half_hours.append(closed)
-            done.closed[key] = self._closed[key] = end_ms
-            start_ms = end_ms
+            done.closed[key] = lengths[length_ms] = end_ms
 
     def _cause(self, series: Series, start_ms: UtcMs, end_ms: UtcMs) -> Cause:
+        if series.guard is not None and series.guard.held_in(start_ms, end_ms):
+            return Cause.COUNTER_RESET
+        cause = self._why(series.prop, start_ms, end_ms)
         fresh_ms = series.prop.description.fresh_ms
-        if fresh_ms > end_ms - start_ms and series.reported(end_ms - fresh_ms, start_ms):
+        if (
+            cause is Cause.METER_SILENT
+            and fresh_ms > end_ms - start_ms
+            and series.reported(end_ms - fresh_ms, start_ms)
+        ):
             return Cause.NOT_DUE
-        return self._why(series.prop, start_ms, end_ms)
+        return cause
 
     def _revise(self, done: Closed) -> None:
         late, self._late = self._late, set()
         for property_id, length_ms, end_ms in sorted(late):
             known = self._done.get((property_id, length_ms), {}).get(end_ms)
-            start_ms = self._grid.start_of(end_ms, length_ms)
-            if known is None or start_ms < self._complete_from_ms:
-                continue
-            series = self._series[property_id]
-            newer = series.close(start_ms, end_ms, length_ms, known.cause or Cause.METER_SILENT)
-            if not newer.same_value(known):
-                revision = known.revised(newer)
-                self._done[property_id, length_ms][end_ms] = revision
-                done.half_hours.append(revision)
+            if known is not None:
+                self._revise_one(known, done)
+
+    def _revise_one(self, known: HalfHour, done: Closed) -> None:
+        series = self._series[known.property_id]
+        start_ms = self._grid.start_of(known.end_ms, known.length_ms)
+        if start_ms < series.complete_from_ms:
+            return  # part of what it was made of is no longer in memory
+        cause = known.cause or Cause.METER_SILENT
+        newer = series.close(start_ms, known.end_ms, known.length_ms, lambda: cause)
+        if not newer.same_value(known):
+            revision = known.revised(newer)
+            self._done[known.property_id, known.length_ms][known.end_ms] = revision
+            done.half_hours.append(revision)
 
     def _compose(self, bound: BoundStream, done: Closed) -> None:
         stream = bound.stream
         while True:
             end_ms = self._grid.next_end(bound.composed_ms, stream.length_ms)
-            if any(self._closed[property_id, stream.length_ms] < end_ms for property_id in stream.properties):
+            if any(self._closed[one][stream.length_ms] < end_ms for one in stream.properties):
                 break
             values = {
                 binding: found
@@ -230,27 +280,36 @@ class Closing:
                     state=State.MISSING,
                     cause=Cause.METER_SILENT,
                 )
-            for payload in bound.uplink.compose(stream, values, end_ms):
+            try:
+                payloads = bound.uplink.compose(stream, values, end_ms)
+            except Exception:
+                # A fault in one uplink's code must not stop reading; the interval waits to be composed.
+                if not bound.failed:
+                    log.exception("not composed", extra={"uplink": stream.uplink, "stream": stream.name})
+                bound.failed = True
+                break
+            bound.failed = False
+            for payload in payloads:
                 done.items.append(
                     NewItem(uplink=stream.uplink, stream=stream.name, at_ms=end_ms, payload=payload)
                 )
             bound.composed_ms = done.composed[stream.uplink, stream.name] = end_ms
 
     def _forget(self) -> None:
-        for (property_id, length_ms), closed_ms in self._closed.items():
-            behind = [
-                bound.composed_ms
-                for bound in self.streams
-                if bound.stream.length_ms == length_ms and property_id in bound.stream.properties
-            ]
-            until_ms = min([closed_ms, *behind]) - KEPT_MS
-            kept = self._done.get((property_id, length_ms), {})
-            for end_ms in [end for end in kept if end <= until_ms]:
-                del kept[end_ms]
-        for property_id, series in self._series.items():
-            lengths = [end for (closed_id, _), end in self._closed.items() if closed_id == property_id]
+        behind: dict[tuple[PropertyId, int], UtcMs] = {}
+        for bound in self.streams:
+            for property_id in bound.stream.properties:
+                key = property_id, bound.stream.length_ms
+                behind[key] = min(bound.composed_ms, behind.get(key, bound.composed_ms))
+        for property_id, lengths in self._closed.items():
+            for length_ms, closed_ms in lengths.items():
+                key = property_id, length_ms
+                until_ms = min(closed_ms, behind.get(key, closed_ms)) - KEPT_MS
+                kept = self._done.get(key, {})
+                for end_ms in [end for end in kept if end <= until_ms]:
+                    del kept[end_ms]
             if lengths:
-                series.forget(UtcMs(min(lengths) - KEPT_MS))
+                self._series[property_id].forget(UtcMs(min(lengths.values()) - KEPT_MS))
 
     def newest(self, property_id: PropertyId) -> HalfHour | None:
         """The newest closed half-hour of a property that is in memory."""

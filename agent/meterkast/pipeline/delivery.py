@@ -5,7 +5,8 @@ close → intent → send → acknowledge → next. Order within a stream is kep
 Three kinds of failure. *Transient*: keep, wait with full jitter; two different streams failing in a row open
 the breaker for the whole uplink. *Configuration*: keep everything, pause, say so, probe rarely. *Permanent
 for one item*: after three refusals it is set aside with the platform's own words and the stream goes on; but
-five different items refused in a row mean that the uplink is wrong and not the items: all go back, pause.
+five different items refused in a row mean that the uplink is wrong and not the items (or, where all are of
+one stream of several, that this stream is): all go back, pause.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.errors import (
@@ -26,7 +28,7 @@ from meterkast.model.errors import (
 )
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.backoff import Backoff
-from meterkast.ports import Clock, Store, Uplink
+from meterkast.ports import Clock, Store, Trust, Uplink
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +43,22 @@ REFUSAL_WAITS_S = (60.0, 300.0)
 """Between the refusals: a platform that is being repaired must not cost a half-hour."""
 
 SUSPICIOUS = 5
-"""Different items refused in a row, over all streams: the uplink is wrong, not the items."""
+"""Different items refused in a row: the uplink or the stream is wrong, not the items."""
+
+STUBBORN = 3
+"""Failures in a row of one stream, while others are delivered, after which the page shows them."""
+
+CLOCK_S = 10.0
+"""How often the clock is asked again while the time is unknown."""
+
+WHOLE = 1_000_000
+"""No limit of ours on a batch."""
 
 PAGE = 200
 """Items read from the outbox at once."""
 
 ROUND_S = 20.0
-"""Real time after which streams with new items join those that drain a backlog."""
+"""Real time that streams with a backlog have together, before others join them."""
 
 
 @dataclass(slots=True)
@@ -57,22 +68,30 @@ class StreamState:
     Attributes:
         retry_at_ms: Not before this.
         limit: The largest batch; halved while looking for the item that is refused.
-        doubt: Nothing was acknowledged since the start: its first items may be at the far end already.
+        narrow_until: The last item of the batch that is being halved.
         refusals: How often the oldest item was refused.
-        paused: Why it is paused; empty where it is not.
+        row: Its items that were refused in a row and set aside.
+        probing: All of them were; one item is tried now and then.
+        paused, hint: Why it is paused or behind the others, and what to do; empty where it is not.
+        trouble: What its last failure said, and the hint.
         due_ms: When its oldest item may be sent.
+        busy: A batch is with the uplink.
     """
 
     backoff: Backoff
     retry_at_ms: UtcMs = UtcMs(0)
-    limit: int = 1_000_000
-    doubt: bool = True
+    limit: int = WHOLE
+    narrow_until: ItemId | None = None
     refusals: int = 0
+    row: dict[ItemId, Item] = field(default_factory=dict)
+    probing: bool = False
     probes: int = 0
     paused: str = ""
     hint: str = ""
+    trouble: tuple[str, str] = ("", "")
     due_ms: UtcMs = UtcMs(0)
     page: list[Item] = field(default_factory=list)
+    busy: bool = False
 
 
 def _internal(error: Exception) -> NotDeliveredError:
@@ -113,6 +132,7 @@ class Delivery:
         self._in_a_row: dict[ItemId, Item] = {}
         self._probing = False
         self._probes = 0
+        self._doubt_until_ms: UtcMs | None = None
         self.retry_at_ms = UtcMs(0)
         self.state = "idle"
         self.detail = ""
@@ -133,18 +153,24 @@ class Delivery:
 
     async def run(self) -> None:
         """Deliver until cancelled, then close the connection."""
+        loaded = False
         try:
-            self.quarantined = list(await self._store.quarantined(self.uplink.name))
             while True:
                 self._wake.clear()
+                pause_s: float | None
                 try:
+                    if not loaded:
+                        self.quarantined = list(await self._store.quarantined(self.uplink.name))
+                        loaded = True
                     pause_s = await self._round()
-                except StorageError as error:
-                    self._say("waiting", str(error), error.hint)
-                    pause_s = self._backoff.next_s(1.0)
+                except Exception as error:
+                    pause_s = self._hold_all(error)
                 await self._wait(pause_s)
         finally:
-            await self.uplink.close()
+            try:
+                await self.uplink.close()
+            except Exception:
+                log.exception("uplink not closed", extra={"uplink": self.uplink.name})
 
     async def _wait(self, pause_s: float | None) -> None:
         if pause_s is not None and pause_s <= 0:
@@ -167,12 +193,18 @@ class Delivery:
             How long until something else can, in s of gateway time; None where only new items change it.
         """
         now_ms = self._clock.now_ms()
-        backlog = await self._backlog()
+        backlog = self._backlog()
         if not backlog:
             if self.state != "idle":
                 self._say("idle", "", "")
             await self.uplink.idle()
             return None
+        if self._clock.trust is Trust.UNKNOWN:
+            self._say("waiting", "The time is not known yet, so nothing is sent.", "")
+            return CLOCK_S
+        if self._doubt_until_ms is None:
+            # Acknowledgements are not flushed one by one: after a power cut any of these may be there.
+            self._doubt_until_ms = now_ms
         if self.retry_at_ms > now_ms:
             return (self.retry_at_ms - now_ms) / 1000
         ready = [name for name in backlog if self._ready_ms(name) <= now_ms]
@@ -180,7 +212,7 @@ class Delivery:
             if self.detail:
                 # After a failure one batch of one stream tries the way first.
                 ready.sort(key=self._ready_ms)
-                await self._deliver_stream(ready[0], until_s=0.0)
+                await self._deliver_stream(ready[0], share_s=0.0)
             else:
                 await self._deliver_streams(ready)
             return 0.0
@@ -189,10 +221,10 @@ class Delivery:
         soonest = min(self._ready_ms(name) for name in backlog)
         return max(0.05, (soonest - now_ms) / 1000)
 
-    async def _backlog(self) -> list[str]:
+    def _backlog(self) -> list[str]:
         found = [
             status.stream
-            for (uplink, _), status in (await self._store.streams()).items()
+            for (uplink, _), status in self._store.streams().items()
             if uplink == self.uplink.name and status.pending
         ]
         for name in found:
@@ -204,73 +236,108 @@ class Delivery:
         return max(state.retry_at_ms, state.due_ms)
 
     async def _deliver_streams(self, names: list[str]) -> None:
-        gate = asyncio.Semaphore(max(1, self.uplink.parallel))
-        until_s = asyncio.get_running_loop().time() + ROUND_S
+        parallel = max(1, self.uplink.parallel)
+        gate = asyncio.Semaphore(parallel)
+        share_s = ROUND_S / -(-len(names) // parallel)
 
         async def one(name: str) -> None:
             async with gate:
-                await self._deliver_stream(name, until_s)
+                await self._deliver_stream(name, share_s)
 
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(one(name))
 
-    async def _deliver_stream(self, name: str, until_s: float) -> None:
-        """Deliver a stream's items in order until none is due, one fails, or the round is over."""
+    async def _deliver_stream(self, name: str, share_s: float) -> None:
+        """Deliver a stream's items in order until none is due, one fails, or its share of time is over."""
         state = self._streams[name]
+        try:
+            await self._drain(name, state, asyncio.get_running_loop().time() + share_s)
+        except NotDeliveredError as error:
+            self._failed(name, state, error)
+        except MisconfiguredError as error:
+            self._misconfigured(name, state, error)
+        except StorageError as error:
+            self._hold_all(error)
+        except Exception as error:
+            # A fault in one uplink's code must not stop the others, nor reading.
+            log.exception("uplink failed", extra={"uplink": self.uplink.name, "stream": name})
+            self._failed(name, state, _internal(error))
+        finally:
+            state.busy = False
+
+    async def _drain(self, name: str, state: StreamState, until_s: float) -> None:
         state.page = []
         while self.retry_at_ms <= self._clock.now_ms():
             batch = await self._next_batch(name, state)
             if not batch:
                 return
             await self._store.intend([item.id for item in batch], self._clock.now_ms())
-            tries = 2 if state.doubt else 1
-            sent = [replace(item, tries=item.tries + tries) for item in batch]
+            state.busy = True
             try:
-                receipt = await self.uplink.deliver(name, sent)
-            except NotDeliveredError as error:
-                self._failed(name, state, error)
-                return
-            except MisconfiguredError as error:
-                self._misconfigured(name, state, error)
-                return
+                receipt = await self.uplink.deliver(name, [self._tried(item) for item in batch])
             except RejectedError as error:
+                state.busy = False
                 if not await self._refused(name, state, batch, error):
                     return
-                continue
-            except Exception as error:
-                # A fault in one uplink's code must not stop the others, nor reading.
-                log.exception("uplink failed", extra={"uplink": self.uplink.name})
-                self._failed(name, state, _internal(error))
-                return
-            await self._store.acknowledge([item.id for item in batch], receipt, self._clock.now_ms())
-            self._succeeded(name, state, batch, receipt)
+            else:
+                await self._store.acknowledge([item.id for item in batch], receipt, self._clock.now_ms())
+                self._succeeded(name, state, batch, receipt)
             if asyncio.get_running_loop().time() >= until_s:
                 return
 
+    def _tried(self, item: Item) -> Item:
+        in_doubt = self._doubt_until_ms is not None and item.at_ms <= self._doubt_until_ms
+        return replace(item, tries=item.tries + (2 if in_doubt else 1))
+
     async def _next_batch(self, name: str, state: StreamState) -> list[Item]:
+        now_ms = self._clock.now_ms()
         if not state.page:
             state.page = list(await self._store.pending(self.uplink.name, name, PAGE))
         if not state.page:
+            # Should the count of what is pending ever be wrong, this must not become a busy loop.
+            state.due_ms = UtcMs(now_ms + 1000)
             return []
         due_ms = UtcMs(self.uplink.due_ms(state.page[0].at_ms) + self._slot_ms)
-        if due_ms > self._clock.now_ms():
+        if due_ms > now_ms:
             state.due_ms = due_ms
             return []
         limit = max(1, min(self.uplink.batch_limit(name), state.limit))
-        now_ms = self._clock.now_ms() - self._slot_ms
-        batch = [item for item in state.page[:limit] if self.uplink.due_ms(item.at_ms) <= now_ms]
+        if self._probing or state.probing:
+            limit = 1
+        until_ms = now_ms - self._slot_ms
+        batch = list(takewhile(lambda item: self.uplink.due_ms(item.at_ms) <= until_ms, state.page[:limit]))
         state.page = state.page[len(batch) :]
         return batch
+
+    def _hold_all(self, error: Exception) -> float:
+        """The database refused, or our own code failed: all wait.
+
+        Returns:
+            For how long, s.
+        """
+        if isinstance(error, StorageError):
+            self._say("waiting", str(error), error.hint)
+        else:
+            log.exception("delivery failed", extra={"uplink": self.uplink.name}, exc_info=error)
+            self._say("waiting", str(_internal(error)), _internal(error).hint)
+        wait_s = self._backoff.next_s(1.0)
+        self.retry_at_ms = UtcMs(self._clock.now_ms() + int(wait_s * 1000))
+        return wait_s
 
     def _succeeded(self, name: str, state: StreamState, batch: list[Item], receipt: str) -> None:
         if self.detail:
             log.info("delivering again", extra={"uplink": self.uplink.name, "stream": name})
         state.backoff.reset()
-        state.doubt = False
-        state.limit = 1_000_000
+        if state.narrow_until is not None and batch[-1].id >= state.narrow_until:
+            state.limit, state.narrow_until = WHOLE, None
         state.refusals = state.probes = 0
+        state.row.clear()
+        state.probing = False
         state.paused = state.hint = ""
+        for other in self._streams.values():
+            if other.backoff.failures >= STUBBORN and not other.paused:
+                other.paused, other.hint = other.trouble
         self._backoff.reset()
         self._failed_streams.clear()
         self._in_a_row.clear()
@@ -285,6 +352,7 @@ class Delivery:
         now_ms = self._clock.now_ms()
         wait_s = state.backoff.next_s(error.retry_after_s or 0.0)
         state.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
+        state.trouble = str(error), error.hint
         self._failed_streams.add(name)
         first = not self.detail
         # One stream alone is the whole uplink as far as anyone can tell.
@@ -303,7 +371,7 @@ class Delivery:
         if error.stream is None:
             wait_s = PROBE_S if self._probes else PROBE_FIRST_S
             self._probes += 1
-            self.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
+            self.retry_at_ms = state.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
             self._say("paused", str(error), error.hint)
         else:
             wait_s = PROBE_S if state.probes else PROBE_FIRST_S
@@ -325,42 +393,60 @@ class Delivery:
         state.page = []
         if len(batch) > 1:
             state.limit = len(batch) // 2
+            state.narrow_until = state.narrow_until or batch[-1].id
             return True
-        item = batch[0]
-        now_ms = self._clock.now_ms()
-        if self._probing:
-            self._pause_all(error, now_ms)
+        if self._probing or state.probing:
+            self._refuses_everything(name, state, error)
             return False
-        state.refusals += 1
-        if state.refusals < REFUSALS:
-            wait_s = REFUSAL_WAITS_S[state.refusals - 1]
-            state.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
+        if state.refusals + 1 < REFUSALS:
+            wait_s = REFUSAL_WAITS_S[state.refusals]
+            state.refusals += 1
+            state.retry_at_ms = UtcMs(self._clock.now_ms() + int(wait_s * 1000))
             self._say("waiting", f"{name}: {error}", error.hint)
             return False
-        state.refusals = 0
-        state.limit = 1_000_000
-        await self._store.quarantine([item.id], error.words, now_ms)
-        self._in_a_row[item.id] = replace(item, words=error.words)
-        self.quarantined.append(replace(item, words=error.words))
+        item = replace(batch[0], words=error.words)
+        await self._store.quarantine([item.id], error.words, self._clock.now_ms())
+        state.refusals, state.limit, state.narrow_until = 0, WHOLE, None
+        state.row[item.id] = self._in_a_row[item.id] = item
+        self.quarantined.append(item)
         log.error("set aside", extra={"uplink": self.uplink.name, "stream": name, "words": error.words})
-        if len(self._in_a_row) >= SUSPICIOUS:
-            await self._store.release(list(self._in_a_row))
-            back = set(self._in_a_row)
-            self.quarantined = [one for one in self.quarantined if one.id not in back]
-            self._in_a_row.clear()
+        several = len(self._streams) == 1 or len({one.stream for one in self._in_a_row.values()}) > 1
+        if len(self._in_a_row) >= SUSPICIOUS and several:
+            await self._put_back(self._in_a_row)
             self._probing = True
-            self._pause_all(error, now_ms)
-            return False
-        return True
+        elif len(state.row) >= SUSPICIOUS:
+            await self._put_back(state.row)
+            state.probing = True
+        else:
+            return True
+        self._refuses_everything(name, state, error)
+        return False
 
-    def _pause_all(self, error: MeterkastError, now_ms: UtcMs) -> None:
-        self.retry_at_ms = UtcMs(now_ms + int(PROBE_S * 1000))
-        self._say(
-            "paused",
-            f"{self.uplink.name} refuses everything: {error}",
-            "Nothing is lost. Check this uplink's settings and what the platform says; "
-            f"one item is tried every {int(PROBE_S / 60)} minutes.",
+    async def _put_back(self, row: dict[ItemId, Item]) -> None:
+        """Items that were set aside are pending again, in their order."""
+        # Where a later item is with the platform at this moment, an earlier one must not follow it.
+        ids = {one.id for one in row.values() if not self._streams[one.stream].busy}
+        await self._store.release(sorted(ids))
+        self.quarantined = [one for one in self.quarantined if one.id not in ids]
+        for state in self._streams.values():
+            state.page = []
+            state.row = {one: item for one, item in state.row.items() if one not in ids}
+        self._in_a_row = {one: item for one, item in self._in_a_row.items() if one not in ids}
+
+    def _refuses_everything(self, name: str, state: StreamState, error: MeterkastError) -> None:
+        """Pause the uplink or the stream; another stream is tried first the next time."""
+        state.retry_at_ms = UtcMs(self._clock.now_ms() + int(PROBE_S * 1000))
+        who = self.uplink.name if self._probing else name
+        detail = f"{who} refuses everything: {error}"
+        hint = (
+            "Nothing is lost. Check the settings and what the platform says; "
+            f"one item is tried every {int(PROBE_S / 60)} minutes."
         )
+        if self._probing:
+            self.retry_at_ms = state.retry_at_ms
+            self._say("paused", detail, hint)
+        else:
+            state.paused, state.hint = detail, hint
 
     def _say(self, state: str, detail: str, hint: str) -> None:
         self.state, self.detail, self.hint = state, detail, hint
@@ -368,5 +454,8 @@ class Delivery:
     async def send_again(self, ids: list[ItemId]) -> None:
         """Put items that were set aside back into their streams."""
         await self._store.release(ids)
-        self.quarantined = [item for item in self.quarantined if item.id not in set(ids)]
+        back = set(ids)
+        self.quarantined = [item for item in self.quarantined if item.id not in back]
+        for state in self._streams.values():
+            state.due_ms = UtcMs(0)  # what was set aside is older than what it waits for
         self.announce()

@@ -75,12 +75,12 @@ class Examiner:
         self._deliveries = deliveries
         self._started_ms = clock.now_ms()
 
-    async def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """How everything is now."""
         now_ms = self._clock.now_ms()
         products = self._products(now_ms)
         drivers = tuple(self._driver(supervisor) for supervisor in self._supervisors)
-        uplinks = await self._uplinks()
+        uplinks = self._uplinks()
         storage = self._store.storage()
         problems = [
             *self._clock_problems(),
@@ -172,8 +172,8 @@ class Examiner:
             restarts=supervisor.restarts,
         )
 
-    async def _uplinks(self) -> tuple[UplinkHealth, ...]:
-        statuses = await self._store.streams()
+    def _uplinks(self) -> tuple[UplinkHealth, ...]:
+        statuses = self._store.streams()
         found = []
         for name, delivery in self._deliveries.items():
             streams = []

@@ -30,6 +30,7 @@ class Intake:
     Attributes:
         refused: Batches refused since start, by reason.
         off_stamps: Telegrams whose stamp disagreed with the clock since start.
+        started_ms: When this run began: by the clock as it was, and rightly once the clock is known.
         trusted_since_ms: When the clock was first found right in this run.
     """
 
@@ -40,6 +41,8 @@ class Intake:
         self._newest: dict[int, tuple[Layout, Batch, UtcMs]] = {}
         self.refused: Counter[str] = Counter()
         self.off_stamps = 0
+        self._started_ns = clock.boot_ns()
+        self.started_ms = clock.utc_of(self._started_ns)
         self.trusted_since_ms: UtcMs | None = None
 
     def emit(self, batch: Batch) -> None:
@@ -82,6 +85,7 @@ class Intake:
         if self._clock.trust is Trust.UNKNOWN:
             return False
         self.trusted_since_ms = self._clock.now_ms()
+        self.started_ms = self._clock.utc_of(self._started_ns)
         held, self._held = self._held, deque()
         for batch in held:
             self._take(batch)

@@ -105,7 +105,7 @@ class Keeper:
         for prop in await self._store.properties():
             self.properties[prop.id] = prop
             self._closing.know(prop, closed.get(prop.id))
-        self._known_streams = dict(await self._store.streams())
+        self._known_streams = dict(self._store.streams())
         ends = [end for lengths in closed.values() for end in lengths.values()]
         if ends:
             await self._replay(closed, min(ends))

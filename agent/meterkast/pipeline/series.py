@@ -260,9 +260,7 @@ class Series:
         self._standing = UtcMs(max(since_ms, until_ms)), value
         return changed
 
-    def close(
-        self, start_ms: UtcMs, end_ms: UtcMs, length_ms: int, cause: Callable[[], Cause]
-    ) -> HalfHour:
+    def close(self, start_ms: UtcMs, end_ms: UtcMs, length_ms: int, cause: Callable[[], Cause]) -> HalfHour:
         """What (start, end] comes to; nothing changes by asking.
 
         Args:
@@ -314,9 +312,7 @@ class Series:
             # Only a value that stands for all of it can speak for an interval in which nothing was read.
             return None
         if covered_ms:
-            return _fitting(
-                _rounded(integral * 10**MEAN_DECIMALS, covered_ms), self.decimals + MEAN_DECIMALS
-            )
+            return _fitting(_rounded(integral * 10**MEAN_DECIMALS, covered_ms), self.decimals + MEAN_DECIMALS)
         # One reading exactly at the end: it stood for no time, but it belongs here.
         return _fitting(counted[-1].last, self.decimals)
 

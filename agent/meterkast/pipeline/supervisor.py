@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 BASE_S, CAP_S = 1.0, 30.0
 """A cable that was pulled is looked for at least every half a minute."""
 
+LASTED_S = 300.0
+"""A driver that ran this long has worked: the next failure is the first again."""
+
 CONFIG_S = 300.0
 """A setting that cannot work is tried again rarely: the device it names may be plugged in later."""
 
@@ -36,7 +39,9 @@ class Supervisor:
         self._clock = clock
         self._outages = outages
         self._backoff = Backoff(BASE_S, CAP_S, random)
+        self._started_ns = 0
         self._away = True
+        self._told = ""
         self.restarts = 0
         self.problem = ""
         self.hint = ""
@@ -44,7 +49,7 @@ class Supervisor:
     async def run(self) -> None:
         """Run the driver until cancelled."""
         while True:
-            started_ms = self._clock.now_ms()
+            self._started_ns = self._clock.boot_ns()
             self.problem = self.hint = ""
             try:
                 await self.driver.run(self._take)
@@ -61,21 +66,25 @@ class Supervisor:
                 wait_s = self._stopped(
                     f"internal error: {error!r}", "Please report this, with the log.", at_least_s=1.0
                 )
-            if self._clock.now_ms() - started_ms > 10 * CAP_S * 1000:
-                self._backoff.reset()
             await self._clock.sleep(wait_s)
             self.restarts += 1
 
     def _take(self, batch: Batch) -> None:
         if self._away:
             self._away = False
+            if self._told:
+                log.info("driver reads again", extra={"driver": self.driver.name})
+                self._told = ""
             self._outages.back(self.driver.name, self._clock.now_ms())
         self._emit(batch)
 
     def _stopped(self, problem: str, hint: str, *, at_least_s: float) -> float:
-        if problem != self.problem:
+        if problem != self._told:
             log.warning("driver stopped", extra={"driver": self.driver.name, "reason": problem})
+            self._told = problem
         self.problem, self.hint = problem, hint
         self._away = True
         self._outages.lost(self.driver.name, self._clock.now_ms())
+        if self._clock.boot_ns() - self._started_ns > LASTED_S * 1_000_000_000:
+            self._backoff.reset()
         return self._backoff.next_s(at_least_s)

@@ -1,0 +1,212 @@
+"""Half-hours and intervals of other lengths: written once, read back with their CRC checked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import aiosqlite
+
+from meterkast.model.errors import StorageError
+from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.product import PropertyId
+from meterkast.model.quantity import Quantity
+from meterkast.model.time import UtcMs, iso_utc
+from meterkast_buffer.database import Database, Row
+
+log = logging.getLogger(__name__)
+
+# What the column `state` says. Causes are kept as their text: few rows have one.
+_STATES = {State.MEASURED: 0, State.LATE: 1, State.SUSPECT: 2, State.MISSING: 3}
+_STATE_OF = {number: state for state, number in _STATES.items()}
+
+# As a signed number a CRC takes four bytes in a row of SQLite, as an unsigned one six.
+_CRC_MIDDLE = 1 << 31
+
+# Rows of one answer of the database: about 10 ms of work, then other tasks have their turn.
+_PAGE_ROWS = 2000
+
+_COLUMNS = (
+    "length_ms, end_ms, property_id, revision, whole, decimals, taken_before_ms, count, state, cause, "
+    "before_emptyings, crc"
+)
+_INSERT = f"INSERT INTO half_hours ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = f"""
+    SELECT {_COLUMNS} FROM half_hours
+    WHERE length_ms = ? AND (end_ms, property_id, revision) > (?, ?, ?) AND end_ms <= ?
+    ORDER BY end_ms, property_id, revision LIMIT {_PAGE_ROWS}
+"""
+_SELECT_SOME = _SELECT.replace("ORDER", "AND property_id IN (SELECT value FROM json_each(?)) ORDER")
+_CLOSED = """
+    INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
+    ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
+"""
+
+
+class RowKey(NamedTuple):
+    """What names a row of the table `half_hours`."""
+
+    length_ms: int
+    end_ms: int
+    property_id: int
+    revision: int
+
+    def __str__(self) -> str:
+        return (
+            f"property {self.property_id}, {self.length_ms // 60_000} minutes until "
+            f"{iso_utc(UtcMs(self.end_ms))}, revision {self.revision}"
+        )
+
+
+class HalfHours:
+    """The tables `half_hours` and `closed`.
+
+    Attributes:
+        damaged: Rows whose CRC was found wrong since start.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.damaged: set[RowKey] = set()
+
+    async def insert(self, connection: aiosqlite.Connection, half_hours: Sequence[HalfHour]) -> None:
+        """Add rows, in a transaction of the caller.
+
+        Raises:
+            StorageError: A row with that key is there already: what is closed is never overwritten.
+        """
+        if not half_hours:
+            return
+        # In the order of the key, so that the end of the B-tree is all that is touched.
+        rows = sorted(map(_row, half_hours))
+        before = connection.total_changes
+        try:
+            await connection.executemany(_INSERT, rows)
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+                raise
+            key = RowKey(*rows[connection.total_changes - before][:4])
+            raise StorageError(
+                f"{key}: was kept before, and a closed row is never overwritten",
+                hint="A fault in the gateway: report it. What was kept first stands.",
+            ) from error
+
+    async def close(
+        self, connection: aiosqlite.Connection, closed: Mapping[tuple[PropertyId, int], UtcMs]
+    ) -> None:
+        """Record how far (property, length) are closed, in a transaction of the caller."""
+        await connection.executemany(_CLOSED, [(*key, end_ms) for key, end_ms in sorted(closed.items())])
+
+    async def closed_until(self) -> dict[tuple[PropertyId, int], UtcMs]:
+        """How far each (property, length in ms) is closed."""
+        rows = await self._database.rows("SELECT property_id, length_ms, end_ms FROM closed")
+        return {(PropertyId(row[0]), row[1]): UtcMs(row[2]) for row in rows}
+
+    async def select(
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        length_ms: int,
+        properties: Iterable[PropertyId] | None,
+        damaged: list[RowKey] | None,
+    ) -> list[HalfHour]:
+        """Newest revision of each interval that ends in (after, until], by end then property.
+
+        A wrong row takes its whole interval with it, because an older revision is not the truth any more;
+        every other interval is unharmed.
+
+        Args:
+            after_ms, until_ms, length_ms: Which intervals.
+            properties: Of which properties; None for all.
+            damaged: Takes the keys of wrong rows. None raises at the end instead, when all are known.
+
+        Raises:
+            StorageError: The database refused, or rows are wrong and `damaged` is None.
+        """
+        query, more = _SELECT, []
+        if properties is not None:
+            query, more = _SELECT_SOME, [json.dumps(list(properties))]
+        newest: dict[tuple[int, int], HalfHour | None] = {}
+        wrong: list[RowKey] = []
+        # Above every property and revision, so that the first page starts behind `after_ms` itself.
+        place: tuple[int, int, int] = (after_ms, (1 << 63) - 1, 0)
+        while True:
+            rows = await self._database.rows(query, (length_ms, *place, until_ms, *more))
+            for row in rows:
+                half_hour = _half_hour(row)
+                if half_hour is None:
+                    wrong.append(RowKey(*row[:4]))
+                newest[row[1], row[2]] = half_hour
+            if len(rows) < _PAGE_ROWS:
+                break
+            place = rows[-1][1:4]
+        if wrong:
+            self._report(wrong)
+            if damaged is None:
+                raise StorageError(
+                    f"{self._database.path}: {len(wrong)} damaged: " + "; ".join(map(str, wrong[:5])),
+                    hint="The card changed what was written: copy the database and replace the card.",
+                )
+            damaged += wrong
+        return [half_hour for half_hour in newest.values() if half_hour is not None]
+
+    def _report(self, wrong: Sequence[RowKey]) -> None:
+        for key in wrong:
+            if key not in self.damaged:
+                self.damaged.add(key)
+                log.error("half-hour damaged", extra={"row": str(key)})
+
+
+def _row(half_hour: HalfHour) -> Row:
+    value, taken_ms = half_hour.value, half_hour.taken_ms
+    return (
+        half_hour.length_ms,
+        half_hour.end_ms,
+        half_hour.property_id,
+        half_hour.revision,
+        None if value is None else value.whole,
+        None if value is None else value.decimals,
+        None if taken_ms is None else half_hour.end_ms - taken_ms,
+        half_hour.count,
+        _STATES[half_hour.state],
+        half_hour.cause.value if half_hour.cause else None,
+        ",".join(map(str, half_hour.before_emptyings)) or None,
+        half_hour.crc() - _CRC_MIDDLE,
+    )
+
+
+def _half_hour(row: Row) -> HalfHour | None:
+    """The half-hour of a row; None where the row is not as it was written."""
+    (
+        length_ms,
+        end_ms,
+        property_id,
+        revision,
+        whole,
+        decimals,
+        before_ms,
+        count,
+        state,
+        cause,
+        emptyings,
+        crc,
+    ) = row
+    try:
+        half_hour = HalfHour(
+            property_id=PropertyId(property_id),
+            end_ms=UtcMs(end_ms),
+            length_ms=length_ms,
+            value=None if whole is None else Quantity(whole, decimals),
+            taken_ms=None if before_ms is None else UtcMs(end_ms - before_ms),
+            count=count,
+            state=_STATE_OF[state],
+            cause=None if cause is None else Cause(cause),
+            revision=revision,
+            before_emptyings=tuple(map(int, emptyings.split(","))) if emptyings else (),
+        )
+    except (KeyError, ValueError, TypeError):
+        return None
+    return half_hour if half_hour.crc() - _CRC_MIDDLE == crc else None

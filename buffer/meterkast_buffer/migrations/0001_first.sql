@@ -1,0 +1,125 @@
+-- Devices and their values. AUTOINCREMENT: an id is never used again, also after a row is gone.
+CREATE TABLE products (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity TEXT NOT NULL UNIQUE,
+    name     TEXT NOT NULL,
+    medium   TEXT NOT NULL,
+    maker    TEXT NOT NULL,
+    model    TEXT NOT NULL,
+    serial   TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE properties (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    product_id  INTEGER NOT NULL REFERENCES products (id),
+    key         TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    datatype    INTEGER NOT NULL,
+    unit        TEXT NOT NULL,
+    decimals    INTEGER NOT NULL,
+    reference   TEXT NOT NULL,
+    fresh_ms    INTEGER NOT NULL,
+    late_ms     INTEGER NOT NULL,
+    sending     INTEGER NOT NULL,
+    receiving   INTEGER NOT NULL,
+    aggregation TEXT,
+    emptyings   INTEGER NOT NULL,
+    UNIQUE (product_id, key)
+) STRICT;
+
+CREATE TABLE nodes (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity   TEXT NOT NULL UNIQUE,
+    product_id INTEGER REFERENCES products (id),
+    status     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE property_mappings (
+    node_id       INTEGER NOT NULL REFERENCES nodes (id),
+    property_id   INTEGER NOT NULL REFERENCES properties (id),
+    channel       INTEGER NOT NULL,
+    command_class INTEGER NOT NULL,
+    parameter     TEXT NOT NULL,
+    PRIMARY KEY (node_id, property_id)
+) STRICT, WITHOUT ROWID;
+
+-- Which columns a block's tables have: property (4 bytes) and decimals (2 bytes) each, little-endian.
+CREATE TABLE layouts (
+    id      INTEGER PRIMARY KEY,
+    columns BLOB NOT NULL UNIQUE
+) STRICT;
+
+-- One row a minute. The id is the UTC in ms at which the block was kept (one more than the last id where
+-- the clock stepped back), so searching by time needs no index: an index would cost a page a minute.
+CREATE TABLE blocks (
+    id       INTEGER PRIMARY KEY,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    data     BLOB NOT NULL
+) STRICT;
+
+-- The few blocks whose samples were measured more than two hours from their id.
+CREATE TABLE strays (
+    block_id INTEGER PRIMARY KEY REFERENCES blocks (id) ON DELETE CASCADE,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL
+) STRICT;
+
+-- The key makes each closing append at the end of one B-tree: two or three pages, whatever the number of
+-- properties. state and cause: half_hours.py. taken_before_ms = end_ms - taken. crc: HalfHour.crc() - 2^31.
+CREATE TABLE half_hours (
+    length_ms        INTEGER NOT NULL,
+    end_ms           INTEGER NOT NULL,
+    property_id      INTEGER NOT NULL,
+    revision         INTEGER NOT NULL,
+    whole            INTEGER,
+    decimals         INTEGER,
+    taken_before_ms  INTEGER,
+    count            INTEGER NOT NULL,
+    state            INTEGER NOT NULL,
+    cause            TEXT,
+    before_emptyings TEXT,
+    crc              INTEGER NOT NULL,
+    PRIMARY KEY (length_ms, end_ms, property_id, revision)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE closed (
+    property_id INTEGER NOT NULL,
+    length_ms   INTEGER NOT NULL,
+    end_ms      INTEGER NOT NULL,
+    PRIMARY KEY (property_id, length_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE streams (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    uplink       TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    composed_ms  INTEGER,
+    delivered_ms INTEGER,
+    UNIQUE (uplink, name)
+) STRICT;
+
+-- state: 0 pending, 1 delivered, 2 quarantined.
+CREATE TABLE outbox (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream_id    INTEGER NOT NULL REFERENCES streams (id),
+    at_ms        INTEGER NOT NULL,
+    payload      BLOB NOT NULL,
+    state        INTEGER NOT NULL DEFAULT 0,
+    tries        INTEGER NOT NULL DEFAULT 0,
+    sent_ms      INTEGER,
+    delivered_ms INTEGER,
+    words        TEXT NOT NULL DEFAULT '',
+    receipt      TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+-- Ten years of delivered rows must not slow down the question "what is next?".
+CREATE INDEX outbox_pending ON outbox (stream_id, id) WHERE state = 0;
+CREATE INDEX outbox_quarantined ON outbox (stream_id, id) WHERE state = 2;
+
+CREATE TABLE state (
+    scope TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    text  TEXT NOT NULL,
+    PRIMARY KEY (scope, key)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,255 @@
+"""The outbox of every uplink: what is to be sent, what was sent, and what proved it.
+
+How many items wait is asked every second or so; it is counted once at start and kept in memory from there,
+changed by the same transactions that change the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import aiosqlite
+
+from meterkast.model.delivery import Item, ItemId, ItemState, NewItem, StreamStatus
+from meterkast.model.time import UtcMs
+from meterkast_buffer.database import Database, Row, fetch
+
+_PENDING, _DELIVERED, _QUARANTINED = 0, 1, 2  # the column `state`; the partial indexes name 0 and 2
+_STATE_OF = (ItemState.PENDING, ItemState.DELIVERED, ItemState.QUARANTINED)
+
+_ITEM = "outbox.id, uplink, name, at_ms, payload, state, tries, words, receipt, outbox.delivered_ms"
+_FROM = "outbox JOIN streams ON streams.id = stream_id"
+PENDING = f"SELECT {_ITEM} FROM {_FROM} WHERE stream_id = ? AND state = {_PENDING} ORDER BY outbox.id LIMIT ?"
+_OLDEST = f"SELECT at_ms FROM outbox WHERE stream_id = ? AND state = {_PENDING} ORDER BY id LIMIT 1"
+_AMONG = "id IN (SELECT value FROM json_each(?))"
+
+Key = tuple[str, str]  # uplink and stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A stream's id in the database, and how far it is."""
+
+    id: int
+    status: StreamStatus
+
+
+class Outbox:
+    """The tables `outbox` and `streams`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[Key, _Known] = {}
+
+    async def load(self) -> None:
+        """Count what waits, once at start.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        rows = self._database.rows
+        streams = await rows("SELECT id, uplink, name, composed_ms, delivered_ms FROM streams")
+        counts = {
+            state: {stream: (count, at_ms) for stream, count, at_ms in await rows(_counting(state))}
+            for state in (_PENDING, _QUARANTINED)
+        }
+        for number, uplink, stream, composed_ms, delivered_ms in streams:
+            pending, oldest_ms = counts[_PENDING].get(number, (0, None))
+            self._known[uplink, stream] = _Known(
+                number,
+                StreamStatus(
+                    uplink=uplink,
+                    stream=stream,
+                    composed_ms=composed_ms,
+                    delivered_ms=delivered_ms,
+                    pending=pending,
+                    quarantined=counts[_QUARANTINED].get(number, (0, None))[0],
+                    oldest_pending_ms=oldest_ms,
+                ),
+            )
+
+    def streams(self) -> dict[Key, StreamStatus]:
+        """Every stream that was ever composed."""
+        return {key: known.status for key, known in self._known.items()}
+
+    async def add(
+        self, connection: aiosqlite.Connection, items: Sequence[NewItem], composed: Mapping[Key, UtcMs]
+    ) -> dict[Key, _Known]:
+        """Put items in and move the marks, in a transaction of the caller.
+
+        Returns:
+            What `apply` takes once the transaction is committed.
+        """
+        changed: dict[Key, _Known] = {}
+        for uplink, stream in dict.fromkeys([(item.uplink, item.stream) for item in items] + list(composed)):
+            known = self._known.get((uplink, stream)) or await _new_stream(connection, uplink, stream)
+            changed[uplink, stream] = known
+        for item in items:
+            known = changed[item.uplink, item.stream]
+            status = known.status
+            oldest_ms = status.oldest_pending_ms if status.pending else item.at_ms
+            changed[item.uplink, item.stream] = replace(
+                known, status=replace(status, pending=status.pending + 1, oldest_pending_ms=oldest_ms)
+            )
+        await connection.executemany(
+            "INSERT INTO outbox (stream_id, at_ms, payload) VALUES (?, ?, ?)",
+            [(changed[item.uplink, item.stream].id, item.at_ms, item.payload) for item in items],
+        )
+        for key, composed_ms in composed.items():
+            known = changed[key]
+            changed[key] = replace(known, status=replace(known.status, composed_ms=composed_ms))
+        await connection.executemany(
+            "UPDATE streams SET composed_ms = ? WHERE id = ?",
+            [(composed_ms, changed[key].id) for key, composed_ms in composed.items()],
+        )
+        return changed
+
+    def apply(self, changed: Mapping[Key, _Known]) -> None:
+        """Take over what a committed transaction changed."""
+        self._known.update(changed)
+
+    async def pending(self, uplink: str, stream: str, limit: int) -> list[Item]:
+        """The oldest pending items of a stream, oldest first."""
+        known = self._known.get((uplink, stream))
+        if known is None or not known.status.pending:
+            return []
+        return [_item(row) for row in await self._database.rows(PENDING, (known.id, limit))]
+
+    async def quarantined(self, uplink: str) -> list[Item]:
+        """All items of an uplink that were set aside, oldest first."""
+        return [
+            _item(row)
+            for row in await self._database.rows(
+                f"SELECT {_ITEM} FROM {_FROM} WHERE uplink = ? AND state = {_QUARANTINED} ORDER BY outbox.id",
+                (uplink,),
+            )
+        ]
+
+    async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
+        """Record that these are about to be sent: tries + 1.
+
+        Not fsynced: nothing promised depends on it being on the card. After a restart each stream is in doubt
+        anyway and its first item is sent so that twice is harmless; this saves two flushes a delivery.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                f"UPDATE outbox SET tries = tries + 1, sent_ms = ? WHERE {_AMONG} AND state = {_PENDING}",
+                (now_ms, _listed(ids)),
+            )
+
+        await self._database.transact(work, durable=False)
+
+    async def acknowledge(self, ids: Sequence[ItemId], receipt: str, now_ms: UtcMs) -> None:
+        """Record that the far end has them; the first receipt of an item stands.
+
+        Not fsynced either: an acknowledgement that a power cut takes back leaves an item in doubt, which is
+        sent again or asked for, as after any restart.
+        """
+        await self._move(
+            ids,
+            (_PENDING, _QUARANTINED),
+            _DELIVERED,
+            ("receipt = ?, delivered_ms = ?", (receipt, now_ms)),
+            durable=False,
+        )
+
+    async def quarantine(self, ids: Sequence[ItemId], words: str, now_ms: UtcMs) -> None:
+        """Set pending items aside with the far end's words."""
+        await self._move(ids, (_PENDING,), _QUARANTINED, ("words = ?, sent_ms = ?", (words, now_ms)))
+
+    async def release(self, ids: Sequence[ItemId]) -> None:
+        """Put quarantined items back to pending; tries and words stay."""
+        await self._move(ids, (_QUARANTINED,), _PENDING, ("words = words", ()))
+
+    async def _move(
+        self,
+        ids: Sequence[ItemId],
+        before: tuple[int, ...],
+        after: int,
+        setting: tuple[str, tuple[object, ...]],
+        *,
+        durable: bool = True,
+    ) -> None:
+        """Bring those of the items that are in a state of `before` to `after`."""
+        listed, allowed = _listed(ids), ", ".join(map(str, before))
+
+        async def work(connection: aiosqlite.Connection) -> dict[Key, _Known]:
+            found = await fetch(
+                connection,
+                f"SELECT stream_id, state, at_ms FROM outbox WHERE {_AMONG} AND state IN ({allowed})",
+                (listed,),
+            )
+            await connection.execute(
+                f"UPDATE outbox SET state = {after}, {setting[0]} WHERE {_AMONG} AND state IN ({allowed})",
+                (*setting[1], listed),
+            )
+            return await self._recounted(connection, found, after)
+
+        await self._database.transact(work, durable=durable, committed=self.apply)
+
+    async def _recounted(
+        self, connection: aiosqlite.Connection, found: Iterable[Row], after: int
+    ) -> dict[Key, _Known]:
+        by_id = {known.id: known for known in self._known.values()}
+        moved: dict[int, _Known] = {}
+        for stream_id, before, at_ms in found:
+            known = moved.get(stream_id) or by_id[stream_id]
+            status = known.status
+            delivered_ms = status.delivered_ms
+            if after == _DELIVERED and (delivered_ms is None or at_ms > delivered_ms):
+                delivered_ms = UtcMs(at_ms)
+            status = replace(
+                status,
+                pending=status.pending - (before == _PENDING) + (after == _PENDING),
+                quarantined=status.quarantined - (before == _QUARANTINED) + (after == _QUARANTINED),
+                delivered_ms=delivered_ms,
+            )
+            moved[stream_id] = replace(known, status=status)
+        changed: dict[Key, _Known] = {}
+        for known in moved.values():
+            oldest = await fetch(connection, _OLDEST, (known.id,))
+            status = replace(known.status, oldest_pending_ms=UtcMs(oldest[0][0]) if oldest else None)
+            changed[status.uplink, status.stream] = replace(known, status=status)
+            if after == _DELIVERED:
+                await connection.execute(
+                    "UPDATE streams SET delivered_ms = ? WHERE id = ?", (status.delivered_ms, known.id)
+                )
+        return changed
+
+
+async def _new_stream(connection: aiosqlite.Connection, uplink: str, stream: str) -> _Known:
+    cursor = await connection.execute("INSERT INTO streams (uplink, name) VALUES (?, ?)", (uplink, stream))
+    assert cursor.lastrowid is not None
+    return _Known(cursor.lastrowid, StreamStatus(uplink=uplink, stream=stream))
+
+
+def _counting(state: int) -> str:
+    """Per stream how many items are in a state, and when the oldest of them is, by a partial index."""
+    return (
+        "SELECT stream_id, n, (SELECT at_ms FROM outbox WHERE id = oldest) FROM (SELECT stream_id, "
+        f"count(*) AS n, min(id) AS oldest FROM outbox WHERE state = {state} GROUP BY stream_id)"
+    )
+
+
+def _listed(ids: Sequence[ItemId]) -> str:
+    # A JSON list keeps the statement's text the same for any number of ids: it is compiled once.
+    return json.dumps(list(ids))
+
+
+def _item(row: Row) -> Item:
+    number, uplink, stream, at_ms, payload, state, tries, words, receipt, delivered_ms = row
+    return Item(
+        id=ItemId(number),
+        uplink=uplink,
+        stream=stream,
+        at_ms=UtcMs(at_ms),
+        payload=payload,
+        state=_STATE_OF[state],
+        tries=tries,
+        words=words,
+        receipt=receipt,
+        delivered_ms=delivered_ms,
+    )

@@ -1,0 +1,148 @@
+"""What is removed, when: a little each hour, in the transaction that keeps the newest minute.
+
+Removing 60 blocks touches one or two pages that are written anyway; the pages that come free are used again,
+so the file keeps its size and is never vacuumed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+
+import aiosqlite
+
+from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, UtcMs
+from meterkast_buffer.database import fetch
+from meterkast_buffer.refusal import primary_code
+from meterkast_buffer.samples import NEAR_MS
+from meterkast_buffer.state import put
+
+log = logging.getLogger(__name__)
+
+YEARS_AT_LEAST = 10
+
+# Most of each that one step removes. A few hours per hour catch up with a shorter setting in days, and a
+# clock that runs years ahead for a day costs days of the oldest, not everything.
+_STEP_BLOCKS = 360
+_STEP_MS = 3 * HOUR_MS
+_STEP_PAYLOADS = 2000
+
+# What goes first when the disk is full: an hour of the oldest blocks; the newest hours are needed to go on
+# with a half-hour after a restart.
+_SHED_BLOCKS = 60
+_SHED_NOT = 120
+
+
+@dataclass(slots=True)
+class Retention:
+    """How long what is kept.
+
+    Attributes:
+        samples_days: Blocks, intervals of other lengths than 30 minutes, and payloads of delivered items.
+        half_hours_years: Half-hours; never less than ten. Rows of the outbox stay as the proof of delivery.
+        due_ms: When the next step is due; None at start, so that the first transaction takes one.
+        full: The disk was full at the last transaction: the oldest blocks go now, whatever their age.
+    """
+
+    samples_days: int = 35
+    half_hours_years: int = YEARS_AT_LEAST
+    due_ms: UtcMs | None = None
+    full: bool = False
+
+    def due(self, now_ms: UtcMs) -> bool:
+        """Whether a step is due; also where the clock went back by more than the hour."""
+        return self.full or self.due_ms is None or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
+
+    async def step(self, connection: aiosqlite.Connection, now_ms: UtcMs) -> None:
+        """Remove what is too old, in a transaction of the caller.
+
+        What goes wrong here is logged and undone, and never keeps the minute from being kept.
+        """
+        await connection.execute("SAVEPOINT retention")
+        try:
+            if self.full:
+                await _shed(connection)
+            old_ms = now_ms - self.samples_days * DAY_MS
+            await _remove_blocks(connection, old_ms, now_ms)
+            years = max(self.half_hours_years, YEARS_AT_LEAST)
+            await _remove_intervals(connection, old_ms, now_ms - years * 366 * DAY_MS)
+            await _clear_payloads(connection, old_ms)
+        except sqlite3.Error as error:
+            # A full or failing disk ends the whole transaction; anything else only this part.
+            if not connection.in_transaction or primary_code(error) in (
+                sqlite3.SQLITE_FULL,
+                sqlite3.SQLITE_IOERR,
+            ):
+                raise
+            log.error("old samples not removed", extra={"reason": str(error)})
+            await connection.execute("ROLLBACK TO retention")
+        await connection.execute("RELEASE retention")
+
+    def taken(self, now_ms: UtcMs) -> None:
+        """A step was committed."""
+        self.due_ms = UtcMs(now_ms + HOUR_MS)
+        self.full = False
+
+
+async def _shed(connection: aiosqlite.Connection) -> None:
+    cursor = await connection.execute(
+        "DELETE FROM blocks WHERE id IN (SELECT id FROM blocks ORDER BY id LIMIT ?) "
+        "AND id < (SELECT id FROM blocks ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (_SHED_BLOCKS, _SHED_NOT),
+    )
+    log.warning("disk full, oldest samples removed", extra={"blocks": cursor.rowcount})
+
+
+async def _remove_blocks(connection: aiosqlite.Connection, old_ms: int, now_ms: int) -> None:
+    bounded = "SELECT max(id) FROM (SELECT id FROM blocks WHERE id < ? ORDER BY id LIMIT ?)"
+    await connection.execute(
+        f"DELETE FROM blocks WHERE id <= ({bounded})",
+        (old_ms, _STEP_BLOCKS),
+    )
+    # An id in the future comes from a clock that was wrong: there the samples' own time counts.
+    await connection.execute(
+        "DELETE FROM blocks WHERE id IN "
+        "(SELECT block_id FROM strays WHERE block_id > ? AND last_ms < ? LIMIT ?)",
+        (now_ms + NEAR_MS, old_ms, _STEP_BLOCKS),
+    )
+
+
+async def _remove_intervals(connection: aiosqlite.Connection, old_ms: int, half_hours_old_ms: int) -> None:
+    length = 0
+    # One seek per length; DISTINCT would read ten years of rows.
+    while oldest := await fetch(
+        connection,
+        "SELECT length_ms, end_ms FROM half_hours WHERE length_ms > ? ORDER BY length_ms, end_ms LIMIT 1",
+        (length,),
+    ):
+        [(length, first_ms)] = oldest
+        until = half_hours_old_ms if length == HALF_HOUR_MS else old_ms
+        await connection.execute(
+            "DELETE FROM half_hours WHERE length_ms = ? AND end_ms < ?",
+            (length, min(until, first_ms + _STEP_MS)),
+        )
+
+
+async def _clear_payloads(connection: aiosqlite.Connection, old_ms: int) -> None:
+    """Empty what was delivered long ago, going on behind the last one that was looked at.
+
+    An item that is still on its way when its turn comes keeps its payload for good.
+    """
+    at = await fetch(connection, "SELECT text FROM state WHERE scope = 'retention' AND key = 'payloads'")
+    first = int(at[0][0]) if at else 0
+    rows = await fetch(
+        connection,
+        "SELECT id, at_ms, delivered_ms FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+        (first, _STEP_PAYLOADS),
+    )
+    last = first
+    for number, at_ms, delivered_ms in rows:
+        if (at_ms if delivered_ms is None else delivered_ms) >= old_ms:
+            break
+        last = number
+    if last > first:
+        await connection.execute(
+            "UPDATE outbox SET payload = x'' WHERE id > ? AND id <= ? AND state = 1", (first, last)
+        )
+        await put(connection, "retention", "payloads", str(last))

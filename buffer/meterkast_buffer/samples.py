@@ -1,0 +1,160 @@
+"""Raw samples: one block a minute, found by time without an index.
+
+A block's id is the time it was kept, so blocks lie in the order of time and a search is a walk down one
+B-tree. Its samples were measured shortly before; an hourly gas value up to an hour before. The few blocks
+that hold anything further off (a clock that was wrong, a meter that was caught up with) are listed in the
+table `strays`, and every search looks there too: nothing is missed, and nothing is scanned.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import aiosqlite
+
+from meterkast.model.reading import Frames, Layout
+from meterkast.model.time import HOUR_MS, UtcMs
+from meterkast_buffer.block import BlockError, decode, encode, pack_layout, span, unpack_layout
+from meterkast_buffer.database import Database, Row
+
+log = logging.getLogger(__name__)
+
+# Hourly M-Bus values come up to an hour late, a block lasts up to 15 minutes: twice that is room enough.
+NEAR_MS = 2 * HOUR_MS
+
+# Blocks of one answer: 64 kB, and some 20 ms to decode on the smallest Pi before others have their turn.
+_PAGE_BLOCKS = 32
+
+_SELECT = f"""
+    SELECT id, data FROM blocks WHERE id > ? AND id <= ? AND last_ms > ? AND first_ms <= ?
+    ORDER BY id LIMIT {_PAGE_BLOCKS}
+"""
+_END = (1 << 63) - 1
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """What a transaction added; comes into force when it is committed."""
+
+    last_id: int
+    layouts: dict[Layout, int] = field(default_factory=dict)
+
+
+class Samples:
+    """The tables `blocks`, `strays` and `layouts`.
+
+    Attributes:
+        damaged: Blocks that could not be decoded since start, by id.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._numbers: dict[Layout, int] = {}
+        self._layouts: dict[int, Layout] = {}
+        self._last_id = 0
+        self.damaged: set[int] = set()
+
+    async def load(self) -> None:
+        """Read the layouts and the newest id, once at start.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        for number, columns in await self._database.rows("SELECT id, columns FROM layouts"):
+            self._know(unpack_layout(columns), number)
+        self._last_id = (await self._database.rows("SELECT coalesce(max(id), 0) FROM blocks"))[0][0]
+
+    async def insert(
+        self, connection: aiosqlite.Connection, frames: Sequence[Frames], now_ms: UtcMs
+    ) -> _Numbers:
+        """Add one block, in a transaction of the caller; none where there is no sample.
+
+        Returns:
+            What `apply` takes once the transaction is committed.
+        """
+        filled = [table for table in frames if table.times]
+        if not filled:
+            return _Numbers(self._last_id)
+        added = _Numbers(max(now_ms, self._last_id + 1))
+
+        def number(layout: Layout) -> int:
+            known = self._numbers.get(layout) or added.layouts.get(layout)
+            if known is None:
+                known = added.layouts[layout] = len(self._numbers) + len(added.layouts) + 1
+            return known
+
+        data = encode(filled, number)
+        if added.layouts:
+            await connection.executemany(
+                "INSERT INTO layouts (id, columns) VALUES (?, ?)",
+                [(new, pack_layout(layout)) for layout, new in added.layouts.items()],
+            )
+        first_ms, last_ms = span(filled)
+        await connection.execute(
+            "INSERT INTO blocks (id, first_ms, last_ms, data) VALUES (?, ?, ?, ?)",
+            (added.last_id, first_ms, last_ms, data),
+        )
+        if first_ms < added.last_id - NEAR_MS or last_ms > added.last_id + NEAR_MS:
+            await connection.execute(
+                "INSERT INTO strays (block_id, first_ms, last_ms) VALUES (?, ?, ?)",
+                (added.last_id, first_ms, last_ms),
+            )
+        return added
+
+    def apply(self, added: _Numbers) -> None:
+        """Take over what a committed transaction added."""
+        self._last_id = added.last_id
+        for layout, number in added.layouts.items():
+            self._know(layout, number)
+
+    async def select(self, since_ms: UtcMs, until_ms: UtcMs | None) -> AsyncIterator[list[Frames]]:
+        """Blocks that hold samples measured in (since, until], in the order they were kept.
+
+        A block at the edge is given whole. A damaged block is left out, logged and listed in `damaged`.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        until = _END if until_ms is None else until_ms
+        low, high = since_ms - NEAR_MS - 1, min(_END, until + NEAR_MS)
+        strays = await self._database.rows(
+            "SELECT block_id FROM strays WHERE last_ms > ? AND first_ms <= ? "
+            "AND (block_id <= ? OR block_id > ?) ORDER BY block_id",
+            (since_ms, until, low, high),
+        )
+        for (stray,) in strays:
+            if stray <= low:
+                async for frames in self._page(stray - 1, stray, since_ms, until):
+                    yield frames
+        async for frames in self._page(low, high, since_ms, until):
+            yield frames
+        for (stray,) in strays:
+            if stray > high:
+                async for frames in self._page(stray - 1, stray, since_ms, until):
+                    yield frames
+
+    async def _page(
+        self, after_id: int, until_id: int, since: int, until: int
+    ) -> AsyncIterator[list[Frames]]:
+        while rows := await self._database.rows(_SELECT, (after_id, until_id, since, until)):
+            for row in rows:
+                if (frames := self._decoded(row)) is not None:
+                    yield frames
+            if len(rows) < _PAGE_BLOCKS:
+                return
+            after_id = rows[-1][0]
+
+    def _decoded(self, row: Row) -> list[Frames] | None:
+        try:
+            return decode(row[1], self._layouts)
+        except BlockError as error:
+            if row[0] not in self.damaged:
+                self.damaged.add(row[0])
+                log.error("block damaged", extra={"block": row[0], "reason": str(error)})
+            return None
+
+    def _know(self, layout: Layout, number: int) -> None:
+        self._numbers[layout] = number
+        self._layouts[number] = layout

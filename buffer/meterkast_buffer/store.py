@@ -1,0 +1,259 @@
+"""`SqliteStore`: the tables put together as the `Store` that the core asks for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiosqlite
+
+from meterkast.model.delivery import Item, ItemId, StreamStatus
+from meterkast.model.errors import StorageError
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import (
+    Node,
+    Product,
+    ProductDescription,
+    ProductId,
+    Property,
+    PropertyDescription,
+    PropertyId,
+    PropertyMapping,
+)
+from meterkast.model.reading import Frames
+from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast.ports import Keep, StorageStatus, Store
+from meterkast_buffer.catalog import Catalog
+from meterkast_buffer.database import Database
+from meterkast_buffer.half_hours import HalfHours, RowKey
+from meterkast_buffer.outbox import Outbox
+from meterkast_buffer.refusal import file_bytes, free_bytes, primary_code
+from meterkast_buffer.retention import YEARS_AT_LEAST, Retention
+from meterkast_buffer.samples import Samples
+from meterkast_buffer.state import Texts
+
+
+async def open_store(
+    path: str | Path,
+    *,
+    samples_days: int = 35,
+    half_hours_years: int = YEARS_AT_LEAST,
+    read_only: bool = False,
+) -> SqliteStore:
+    """Open the database of a gateway; it is made where there is none, and brought up to date.
+
+    Args:
+        path: The file; its folder must exist.
+        samples_days: How long raw samples are kept.
+        half_hours_years: How long half-hours are kept; never less than ten.
+        read_only: Only look, also while the gateway runs.
+
+    Raises:
+        StorageError: The file is not ours, damaged, of a newer release, in use, or cannot be opened. It is
+            then as it was.
+    """
+    database = await Database.open(str(path), read_only=read_only)
+    store = SqliteStore(database, Retention(samples_days, half_hours_years))
+    try:
+        await store.load()
+    except BaseException:
+        await database.close()
+        raise
+    return store
+
+
+class SqliteStore:
+    """All that is kept, in one SQLite file.
+
+    Attributes:
+        database: The connection; for the checks and for what only this package may do.
+    """
+
+    def __init__(self, database: Database, retention: Retention) -> None:
+        self.database = database
+        self._retention = retention
+        self._catalog = Catalog(database)
+        self._samples = Samples(database)
+        self._half_hours = HalfHours(database)
+        self._outbox = Outbox(database)
+        self._texts = Texts(database)
+
+    async def load(self) -> None:
+        """Read what is held in memory; once, before anything else."""
+        await self._samples.load()
+        await self._outbox.load()
+
+    async def close(self) -> None:
+        """Wait for what runs, then close. Twice is harmless."""
+        await self.database.close()
+
+    async def keep(self, what: Keep) -> None:
+        """Make all of it durable in one transaction; on an error nothing of it is kept.
+
+        What is too old goes in the same transaction once an hour.
+
+        Raises:
+            StorageError: The database refused: the disk is full or failed, or a half-hour was kept before.
+        """
+        aged = self._retention.due(what.now_ms)
+
+        async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
+            if aged:
+                # First, so that the pages that come free take what is new.
+                await self._retention.step(connection, what.now_ms)
+            added = await self._samples.insert(connection, what.frames, what.now_ms)
+            await self._half_hours.insert(connection, what.half_hours)
+            changed = await self._outbox.add(connection, what.items, what.composed or {})
+            if what.closed:
+                await self._half_hours.close(connection, what.closed)
+
+            def apply() -> None:
+                self._samples.apply(added)
+                self._outbox.apply(changed)
+                if aged:
+                    self._retention.taken(what.now_ms)
+
+            return apply
+
+        try:
+            await self.database.transact(work, committed=lambda apply: apply())
+        except StorageError as error:
+            cause = error.__cause__
+            if isinstance(cause, Exception) and primary_code(cause) == sqlite3.SQLITE_FULL:
+                self._retention.full = True
+            raise
+
+    def samples(self, since_ms: UtcMs, until_ms: UtcMs | None = None) -> AsyncIterator[Sequence[Frames]]:
+        """Blocks that hold samples measured in (since, until], in the order they were kept.
+
+        A block at the edge is given whole. A damaged block is left out, logged, and shown by `storage`.
+        """
+        return self._samples.select(since_ms, until_ms)
+
+    async def half_hours(
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        *,
+        length_ms: int = HALF_HOUR_MS,
+        properties: Sequence[PropertyId] | None = None,
+        damaged: list[RowKey] | None = None,
+    ) -> list[HalfHour]:
+        """Newest revision of each interval that ends in (after, until], by end then property.
+
+        Args:
+            after_ms, until_ms, length_ms: Which intervals.
+            properties: Of which properties; None for all.
+            damaged: Where given, the keys of wrong rows are put in it, their intervals are left out, and all
+                others are returned; that is how one bad row does not hide the rest.
+
+        Raises:
+            StorageError: The database refused, or rows are wrong and `damaged` is not given: the message
+                says how many and names the first five.
+        """
+        return await self._half_hours.select(after_ms, until_ms, length_ms, properties, damaged)
+
+    async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
+        """How far each (property, length in ms) is closed."""
+        return await self._half_hours.closed_until()
+
+    def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
+        """Every stream that was ever composed, with its backlog; from memory."""
+        return self._outbox.streams()
+
+    async def pending(self, uplink: str, stream: str, limit: int) -> Sequence[Item]:
+        """The oldest pending items of a stream, oldest first."""
+        return await self._outbox.pending(uplink, stream, limit)
+
+    async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
+        """Record that these are about to be sent: tries + 1."""
+        await self._outbox.intend(ids, now_ms)
+
+    async def acknowledge(self, ids: Sequence[ItemId], receipt: str, now_ms: UtcMs) -> None:
+        """Record that the far end has them."""
+        await self._outbox.acknowledge(ids, receipt, now_ms)
+
+    async def quarantine(self, ids: Sequence[ItemId], words: str, now_ms: UtcMs) -> None:
+        """Set items aside with the far end's words."""
+        await self._outbox.quarantine(ids, words, now_ms)
+
+    async def release(self, ids: Sequence[ItemId]) -> None:
+        """Put quarantined items back to pending."""
+        await self._outbox.release(ids)
+
+    async def quarantined(self, uplink: str) -> Sequence[Item]:
+        """All items of an uplink that were set aside, oldest first."""
+        return await self._outbox.quarantined(uplink)
+
+    async def get_state(self, scope: str, key: str) -> str | None:
+        """A small text that an uplink or the gateway keeps."""
+        return await self._texts.get(scope, key)
+
+    async def set_state(self, scope: str, key: str, text: str) -> None:
+        """Keep such a text, durable on return; one that is there already costs no write."""
+        await self._texts.set(scope, key, text)
+
+    async def declare(
+        self, product: ProductDescription, properties: Sequence[PropertyDescription]
+    ) -> tuple[Product, Mapping[str, Property]]:
+        """The product and its properties by key, with ids; new ones are made, known ones updated."""
+        return await self._catalog.declare(product, properties)
+
+    async def products(self) -> Sequence[Product]:
+        """All products, by id."""
+        return await self._catalog.products()
+
+    async def properties(self) -> Sequence[Property]:
+        """All properties, by id."""
+        return await self._catalog.properties()
+
+    async def rename_product(self, product_id: ProductId, name: str) -> None:
+        """Give a product a person's name for it."""
+        await self._catalog.rename_product(product_id, name)
+
+    async def rename_property(self, property_id: PropertyId, name: str) -> None:
+        """Give a property a person's name for it."""
+        await self._catalog.rename_property(property_id, name)
+
+    async def declare_node(self, identity: str, product_id: ProductId | None, status: int = 0) -> Node:
+        """The node of that identity, with its id; made or updated as needed."""
+        return await self._catalog.declare_node(identity, product_id, status)
+
+    async def nodes(self) -> Sequence[Node]:
+        """All nodes, by id."""
+        return await self._catalog.nodes()
+
+    async def map_property(self, mapping: PropertyMapping) -> None:
+        """Record which value of a node is which property."""
+        await self._catalog.map_property(mapping)
+
+    async def property_mappings(self) -> Sequence[PropertyMapping]:
+        """All mappings, by node and property."""
+        return await self._catalog.property_mappings()
+
+    def storage(self) -> StorageStatus:
+        """Sizes for the page: two questions to the file system, none to the database."""
+        database = self.database
+        return StorageStatus(
+            path=database.path,
+            file_bytes=file_bytes(database.path),
+            free_bytes=free_bytes(database.path),
+            writes=database.writes,
+            failures=database.failures,
+            problem=database.problem or self._damage(),
+        )
+
+    def _damage(self) -> str:
+        rows, blocks = len(self._half_hours.damaged), len(self._samples.damaged)
+        if not rows and not blocks:
+            return ""
+        return (
+            f"{rows} half-hours and {blocks} blocks of samples are not as they were written. "
+            "Make a copy of the database and replace the card."
+        )
+
+
+if TYPE_CHECKING:
+    _fits: type[Store] = SqliteStore

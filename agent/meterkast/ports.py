@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Product,
     ProductDescription,
@@ -163,8 +163,12 @@ class Store(Catalog, Protocol):
         *,
         length_ms: int = ...,
         properties: Sequence[PropertyId] | None = None,
+        damaged: list[RowKey] | None = None,
     ) -> Sequence[HalfHour]:
         """Newest revision of each interval that ends in (after, until], by end then property.
+
+        Args:
+            damaged: Where given, rows whose CRC is wrong are named in it and their intervals left out.
 
         Raises:
             StorageError: The database refused, or a row's CRC is wrong (the message names the row).

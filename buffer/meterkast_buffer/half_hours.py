@@ -6,15 +6,14 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import aiosqlite
 
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import UtcMs, iso_utc
+from meterkast.model.time import UtcMs
 from meterkast_buffer.database import Database, Row
 
 log = logging.getLogger(__name__)
@@ -44,21 +43,6 @@ _CLOSED = """
     INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
     ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
 """
-
-
-class RowKey(NamedTuple):
-    """What names a row of the table `half_hours`."""
-
-    length_ms: int
-    end_ms: int
-    property_id: int
-    revision: int
-
-    def __str__(self) -> str:
-        return (
-            f"property {self.property_id}, {self.length_ms // 60_000} minutes until "
-            f"{iso_utc(UtcMs(self.end_ms))}, revision {self.revision}"
-        )
 
 
 class HalfHours:

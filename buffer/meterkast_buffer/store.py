@@ -11,7 +11,7 @@ import aiosqlite
 
 from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Node,
     Product,
@@ -27,7 +27,7 @@ from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep, StorageStatus, Store
 from meterkast_buffer.catalog import Catalog
 from meterkast_buffer.database import Database
-from meterkast_buffer.half_hours import HalfHours, RowKey
+from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.outbox import Outbox
 from meterkast_buffer.refusal import file_bytes, free_bytes, primary_code
 from meterkast_buffer.retention import YEARS_AT_LEAST, Retention

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep
 from meterkast_buffer import SqliteStore
-from meterkast_buffer.half_hours import _STATES, RowKey
+from meterkast_buffer.half_hours import _STATES
 
 Open = Callable[..., Awaitable[SqliteStore]]
 

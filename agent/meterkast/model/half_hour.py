@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_utc
 
 
 class State(StrEnum):
@@ -30,6 +32,21 @@ class Cause(StrEnum):
     CLOCK_UNKNOWN = "clock unknown"
     COUNTER_RESET = "counter reset"
     DISK = "disk"
+
+
+class RowKey(NamedTuple):
+    """What names one kept half-hour."""
+
+    length_ms: int
+    end_ms: int
+    property_id: int
+    revision: int
+
+    def __str__(self) -> str:
+        return (
+            f"property {self.property_id}, {self.length_ms // 60_000} minutes until "
+            f"{iso_utc(UtcMs(self.end_ms))}, revision {self.revision}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +113,13 @@ class HalfHour:
         return replace(newer, state=state, revision=self.revision + 1)
 
     def same_value(self, other: HalfHour) -> bool:
-        """Whether both say the same of the interval, whatever their revision."""
-        return (self.value, self.taken_ms, self.cause, self.before_emptyings) == (
-            other.value,
-            other.taken_ms,
-            other.cause,
-            other.before_emptyings,
-        )
+        """Whether both say the same of the interval, whatever their revision; 1.50 is 1.5."""
+        return (_numbers(self), self.taken_ms, self.cause) == (_numbers(other), other.taken_ms, other.cause)
+
+
+def _numbers(one: HalfHour) -> list[Decimal] | None:
+    """Its value, and those before each emptying."""
+    if one.value is None:
+        return None
+    wholes = one.value.whole, *one.before_emptyings
+    return [Quantity(whole, one.value.decimals).decimal() for whole in wholes]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple, Self
 
-from meterkast.model.units import POWERS, Unit
+from meterkast.model.units import POWERS
 
 # Values are kept in 64-bit integers; a quarter of the range leaves room for every difference.
 LARGEST_WHOLE = 1 << 62
+_DIGITS = len(str(LARGEST_WHOLE))
+_MOST_DECIMALS = 60  # no device means more; a power of ten without a bound could fill the memory
 
 
 class Quantity(NamedTuple):
@@ -26,19 +28,21 @@ class Quantity(NamedTuple):
         """The exact quantity of `value` × 10^`power`.
 
         Raises:
-            ValueError: The value is not finite or does not fit 63 bits.
+            ValueError: The value is not finite, does not fit 63 bits, or has more than 60 decimals.
         """
         number = Decimal(value)
         if not number.is_finite():
             raise ValueError(f"{value} is not a number")
+        if number and number.adjusted() + power >= _DIGITS:
+            raise ValueError(f"{value} is too large")
         sign, digits, exponent = number.as_tuple()
         assert isinstance(exponent, int)
         whole = int("".join(map(str, digits)))
         exponent += power
         if exponent > 0:
-            whole, exponent = whole * 10**exponent, 0
-        if whole >= LARGEST_WHOLE:
-            raise ValueError(f"{value} is too large")
+            whole, exponent = whole and whole * 10**exponent, 0
+        if whole >= LARGEST_WHOLE or -exponent > _MOST_DECIMALS:
+            raise ValueError(f"{value} has too many digits")
         return cls(-whole if sign else whole, -exponent)
 
     def decimal(self, power: int = 0) -> Decimal:
@@ -70,12 +74,3 @@ class Quantity(NamedTuple):
 def text(value: Decimal) -> str:
     """Plain decimal text, never an exponent: 0.000 stays 0.000."""
     return f"{value:f}"
-
-
-def canonical(unit: str) -> tuple[Unit, int]:
-    """Canonical unit and power of ten of a unit's text.
-
-    Raises:
-        KeyError: The unit is unknown.
-    """
-    return POWERS[unit]

@@ -52,6 +52,11 @@ class Batch:
     device_ms: UtcMs | None = None
     source: TimeSource = TimeSource.ARRIVAL
 
+    def __post_init__(self) -> None:
+        # Here it is the driver's fault and stops that driver alone; at the minute's end it would stop all.
+        if len(self.values) != len(self.layout):
+            raise ValueError(f"{len(self.values)} values for {len(self.layout)} columns")
+
 
 @dataclass(slots=True)
 class Frames:

@@ -99,3 +99,7 @@ class RegisterGuard:
     def waiting(self) -> bool:
         """Whether readings are held back."""
         return bool(self._low)
+
+    def held_in(self, start_ms: UtcMs, end_ms: UtcMs) -> bool:
+        """Whether a reading of (start, end] is held back."""
+        return any(start_ms < at_ms <= end_ms for at_ms, _ in self._low)

@@ -22,8 +22,9 @@ HALF_HOUR_MS = 30 * MINUTE_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
-# Offsets only change at quarters of an hour: every rule in the tz database since 1972 keeps to that.
-_STEP_MS = 15 * MINUTE_MS
+# Offsets change at whole minutes: mostly at an hour, but at 00:01 in Newfoundland and Gaza (until 2011) and
+# at Casey (2022).
+_STEP_MS = MINUTE_MS
 
 
 def zone(name: str) -> ZoneInfo:

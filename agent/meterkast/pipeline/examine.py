@@ -331,7 +331,7 @@ class Examiner:
                     severity="attention",
                     where=name,
                     what=f"The register began again at a lower value ({count} times since the start).",
-                    do="If the meter was replaced, note both readings: the half-hour across is no difference.",
+                    do="If the meter was replaced, note the readings of both.",
                 )
             )
         return problems

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Product,
     ProductDescription,
@@ -127,7 +127,13 @@ class Keeper:
         lengths_ms = {length for lengths in closed.values() for length in lengths}
         half_hours: list[HalfHour] = []
         for length_ms in lengths_ms:
-            half_hours += await self._store.half_hours(after_ms, UtcMs(newest_ms + 1), length_ms=length_ms)
+            # A damaged row is no reason not to start: a stream that needs it counts it as missing.
+            damaged: list[RowKey] = []
+            half_hours += await self._store.half_hours(
+                after_ms, UtcMs(newest_ms + 1), length_ms=length_ms, damaged=damaged
+            )
+            for key in damaged:
+                log.error("half-hour damaged", extra={"property": key.property_id, "end_ms": key.end_ms})
         self._closing.remember(half_hours, UtcMs(since_ms + HOUR_MS))
 
     async def declare(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from meterkast.model.datatypes import Kind
+from meterkast.model.datatypes import METER, Kind
 from meterkast.model.errors import StorageError
 from meterkast.model.product import Medium
 from meterkast.model.quantity import text
@@ -137,8 +137,13 @@ def _usual(choices: list[tuple[ProductHealth, list[PropertyHealth]]]) -> Propert
 def ordered(product: ProductHealth) -> tuple[list[PropertyHealth], list[PropertyHealth]]:
     """A product's properties: those shown at once, and those behind "more"."""
     first = [
-        each for each in product.properties if each.kind == Kind.REGISTER or each.datatype in _FIRST_DATATYPES
+        each
+        for each in product.properties
+        if each.datatype in _FIRST_DATATYPES
+        or (each.kind == Kind.REGISTER and each.datatype != METER and not each.key.startswith("reactive"))
     ]
+    # What the meter's own display shows first: the totals, then everything in the telegram's order.
+    first.sort(key=lambda each: not each.key.endswith("_total"))
     if not first or len(product.properties) - len(first) <= 1:
         first = list(product.properties)[: max(_FEW, len(first) + 1)]
     return first, [each for each in product.properties if each not in first]

@@ -284,6 +284,8 @@ class Uplink(Protocol):
     name: str
     urls: Sequence[str]
     """Every address it sends to."""
+    warnings: Sequence[str]
+    """What in its settings is allowed and probably not meant."""
     parallel: int
     """How many streams may be delivered at the same time."""
 

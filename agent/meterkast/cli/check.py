@@ -30,13 +30,14 @@ def run(args: argparse.Namespace) -> int:
     """Print one line for each thing that was checked; exit status 1 where one is wrong."""
     config = load(args.config)
     report = Report()
+    grid: Grid | None = None
     with report.part("site"):
         grid = Grid(zone(config.site.time_zone))
         report.good(f"{config.site.name}, {config.site.time_zone}")
     with report.part("storage"):
         report.good(_storage(Path(config.storage.path)))
     _drivers(config, report)
-    if not report.wrong:
+    if grid is not None:
         with report.part("storage"), tempfile.TemporaryDirectory() as empty:
             kept = Path(config.storage.path)
             database = kept if kept.exists() else Path(empty, "check.db")
@@ -116,6 +117,8 @@ async def _uplinks(config: Config, grid: Grid, report: Report, database: Path) -
                 report.note("none is configured: half-hours are kept and not sent")
             for uplink in uplinks.values():
                 report.good(f"{uplink.name}, {len(uplink.wanted())} streams to {', '.join(uplink.urls)}")
+                for warning in uplink.warnings:
+                    report.note(warning)
                 for wanted in uplink.wanted() if products else ():
                     for binding in wanted.bindings:
                         if reason := resolve(binding, products, properties)[1]:

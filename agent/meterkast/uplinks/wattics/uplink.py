@@ -41,6 +41,7 @@ class WatticsUplink:
         self._client: Client | None = None
         self.parallel = settings.parallel
         self.urls: Sequence[str] = tuple(dict.fromkeys(urls(settings)))
+        self.warnings: Sequence[str] = ()
 
     def wanted(self) -> Sequence[Wanted]:
         return [plan.wanted() for plan in self._plans.values()]

@@ -6,8 +6,8 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from meterkast.cli.newest import newest_in
 from meterkast.cli.run import DEFAULT
-from meterkast.cli.wattics import newest_in
 from meterkast.clock import SystemClock
 from meterkast.config import Config, decode, load
 from meterkast.model.errors import ConfigError

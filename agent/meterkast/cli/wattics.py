@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
+from meterkast.cli.newest import newest_in
 from meterkast.cli.run import DEFAULT
 from meterkast.clock import SystemClock
 from meterkast.config import Config, decode, load
 from meterkast.model.errors import ConfigError
-from meterkast.model.product import Product, Property
-from meterkast.model.time import UtcMs, zone
-from meterkast.pipeline.binding import resolve
-from meterkast.ports import Store, Wanted
+from meterkast.model.time import zone
+from meterkast.ports import Wanted
+from meterkast.uplinks.context import Closed
 from meterkast.uplinks.wattics import Settings
-from meterkast.uplinks.wattics.show import Closed, Newest, show
+from meterkast.uplinks.wattics.show import show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,29 +71,6 @@ async def _show(config: Config, settings: Settings, path: Path | None) -> list[s
         return await show(settings, where, now_ms, await newest_in(store))
     finally:
         await store.close()
-
-
-async def newest_in(store: Store) -> Newest:
-    """What finds the newest interval that is closed for all that a stream is made of."""
-    products: Sequence[Product] = await store.products()
-    properties: Sequence[Property] = await store.properties()
-    closed = await store.closed_until()
-
-    async def newest(wanted: Wanted) -> Closed | None:
-        found = {binding: resolve(binding, products, properties)[0] for binding in wanted.bindings}
-        ids = {binding: prop.id for binding, prop in found.items() if prop is not None}
-        ends = [closed.get((property_id, wanted.length_ms)) for property_id in ids.values()]
-        known = [end for end in ends if end is not None]
-        if len(known) < len(wanted.bindings):
-            return None
-        end_ms = min(known)
-        rows = await store.half_hours(
-            UtcMs(end_ms - 1), end_ms, length_ms=wanted.length_ms, properties=tuple(ids.values())
-        )
-        by_id = {row.property_id: row for row in rows}
-        return end_ms, {binding: by_id[one] for binding, one in ids.items() if one in by_id}
-
-    return newest
 
 
 async def _nothing(wanted: Wanted) -> Closed | None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from meterkast.model.time import Grid
-from meterkast.ports import Clock, Store
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.time import Grid, UtcMs
+from meterkast.ports import Binding, Clock, Store, Wanted
+
+Closed = tuple[UtcMs, Mapping[Binding, HalfHour]]
+"""The end of an interval, and what each binding of a stream came to in it."""
+
+Newest = Callable[[Wanted], Awaitable[Closed | None]]
+"""Finds the newest interval that is closed for all of a stream; None where nothing is closed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import tzinfo
 
 from meterkast.model.half_hour import HalfHour
@@ -11,12 +11,9 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.time import Grid, UtcMs
 from meterkast.model.units import Unit
 from meterkast.ports import Binding, Wanted
+from meterkast.uplinks.context import Closed, Newest
 from meterkast.uplinks.wattics.packet import packet, stamp
 from meterkast.uplinks.wattics.settings import Settings, plans, urls
-
-Closed = tuple[UtcMs, Mapping[Binding, HalfHour]]
-Newest = Callable[[Wanted], Awaitable[Closed | None]]
-"""The newest closed interval of a stream and its half-hours; None where nothing is closed yet."""
 
 _EXAMPLES = {
     # In canonical units; plainly no one's meter.

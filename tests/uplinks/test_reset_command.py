@@ -1,0 +1,126 @@
+"""`meterkast reset`: what an installer sees before the first message goes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meterkast.cli import main
+from meterkast.model.datatypes import ENERGY_CONSUMED
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import Medium, ProductDescription, PropertyDescription
+from meterkast.model.quantity import Quantity
+from meterkast.model.time import HALF_HOUR_MS, parse_iso
+from meterkast.model.units import Unit
+from meterkast.ports import Keep
+from meterkast_buffer.store import open_store
+from meterkast_rig import reset
+
+NOON = parse_iso("2026-01-15T12:00:00+01:00")
+
+
+def write(folder: Path, url: str = "https://reset.build:8069/v2", secret: str = "hunter2") -> str:
+    file = folder / "meterkast.toml"
+    file.write_text(f"""
+        storage.path = "{folder / "meterkast.db"}"
+        [uplinks.reset]
+        url = "{url}"
+        client_id = "demo"
+        client_secret = "{secret}"
+        [[uplinks.reset.monitors]]
+        connection_id = "MK0001-energy"
+        module = "energy"
+        brand = "Landis+Gyr"
+        sku = "E360"
+        serial = "E0012"
+        [[uplinks.reset.monitors.channels]]
+        id = "c01"
+        readings = {{ power_consumption = "electricity/import_total" }}
+    """)
+    return str(file)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A stand-in in a thread of its own, for a command that runs its own event loop."""
+    found: list[str] = []
+    started, stop = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with reset.serving(client_secret="hunter2") as server:
+            found.append(server.url)
+            started.set()
+            await asyncio.to_thread(stop.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert started.wait(60)
+    yield found[0]
+    stop.set()
+    thread.join()
+
+
+def test_connection_test_says_what_it_saw(
+    tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reset", "test", "--config", write(tmp_path, url)]) == 0
+    said = capsys.readouterr().out
+    assert "ok   NAMESPACE: /v2 is joined over websocket" in said
+    assert "ok   AUTH: answered 10200 Authentication succeeded." in said
+    assert "ok   ROUND TRIP: " in said
+    assert main(["reset", "test", "--config", write(tmp_path, url, "wrong-one")]) == 2
+    refused = capsys.readouterr()
+    assert "FAIL AUTH: RESET does not accept client_id and client_secret: 10401" in refused.out
+    assert "wrong-one" not in refused.out + refused.err
+
+
+def test_show_needs_no_secret_and_marks_example_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reset", "show", "--config", write(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "# Socket.IO https://reset.build:8069, namespace /v2, websocket" in said
+    assert '{"client_id":"demo","client_secret":"…"}' in said
+    assert "EXAMPLE VALUES" in said
+    assert "hunter2" not in said
+
+
+def test_show_prints_the_newest_closed_half_hour_and_what_is_acknowledged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(_fill(tmp_path / "meterkast.db"))
+    assert main(["reset", "show", "--config", write(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith('{"message_id":"mk-0123456789ab_')
+    assert lines[-1].endswith(
+        '"data":{"connection_id":"MK0001-energy","readings":[{"connection_id":"MK0001-energy",'
+        '"reading_time":"2026-01-15T12:00:00.000+01:00",'
+        '"power_consumption":[{"channel_id":"c01","reading":84.276}]}]}}'
+    )
+    assert any(line.startswith('{"message_type":"create"') for line in lines)
+    assert not any("EXAMPLE" in line for line in lines)
+
+
+def test_configuration_without_reset_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "meterkast.toml"
+    file.write_text("")
+    assert main(["reset", "test", "--config", str(file)]) == 1
+    assert "has no [uplinks.reset]" in capsys.readouterr().err
+
+
+async def _fill(path: Path) -> None:
+    store = await open_store(path)
+    product = ProductDescription(identity="p1:E1", name="Electricity meter", medium=Medium.ELECTRICITY)
+    wanted = PropertyDescription(
+        key="import_total", name="Import", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR
+    )
+    _, properties = await store.declare(product, [wanted])
+    prop = properties["import_total"].id
+    row = HalfHour(property_id=prop, end_ms=NOON, value=Quantity(84_276), taken_ms=NOON, count=1)
+    await store.keep(Keep(now_ms=NOON, half_hours=[row], closed={(prop, HALF_HOUR_MS): NOON}))
+    await store.set_state("gateway", "device_id", "mk-0123456789ab")
+    await store.close()

@@ -466,7 +466,7 @@ async def test_stop_in_the_middle_of_a_message_leaves_nothing_behind(
     delivering.cancel()
     await asyncio.gather(delivering, return_exceptions=True)
     await uplink.close()
-    assert (await server.received())["disconnects"]
+    await until(server, lambda received: received["disconnects"])
 
 
 @pytest.mark.slow

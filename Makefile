@@ -4,6 +4,7 @@ SECONDS ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := deploy/requirements
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 RESET := hardware/meterkast_rig/reset
 
 .PHONY: demo test bench lint run coverage lock clean browser
@@ -24,11 +25,11 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev $(RESET)/node_modules ## figures into docs/benchmarks.md
 	$(BIN)/python -m meterkast_rig.bench
 
-run: $(VENV)/.rig ## the gateway with ./meterkast.toml
+run: $(VENV)/.run ## the gateway with ./meterkast.toml
 	$(BIN)/meterkast run --config meterkast.toml
 
 lock: $(VENV)/.dev ## resolve the dependencies anew
-	for kind in rig dev; do \
+	for kind in build rig dev; do \
 	  $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-annotate --no-header pyproject.toml --extra crc --extra $$kind --upgrade \
 	    --quiet -o $(REQUIREMENTS)/$$kind.txt; \
@@ -42,13 +43,18 @@ $(BIN)/python:
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); \
 	  else echo "Python lacks its venv module: sudo apt-get install python3-venv"; exit 1; fi; }
 
-$(VENV)/.rig: $(BIN)/python $(REQUIREMENTS)/rig.txt pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)/rig.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# The gateway alone: no Node, no tools.
+$(VENV)/.run: $(BIN)/python $(REQUIREMENTS)/build.txt pyproject.toml
+	$(INSTALL) --require-hashes -r $(REQUIREMENTS)/build.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.rig: $(VENV)/.run $(REQUIREMENTS)/rig.txt
+	$(INSTALL) --require-hashes -r $(REQUIREMENTS)/rig.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.rig $(REQUIREMENTS)/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)/dev.txt
+	$(INSTALL) --require-hashes -r $(REQUIREMENTS)/dev.txt
 	touch $@
 
 # The RESET stand-in runs on the Socket.IO server that RESET states; Node comes from PyPI or the system.

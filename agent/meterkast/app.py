@@ -36,6 +36,10 @@ from meterkast_drivers import KINDS as DRIVERS
 log = logging.getLogger(__name__)
 
 
+PAGE_RETRY_S = 30.0
+"""How long until a page whose port was taken is tried again, in real time."""
+
+
 def _module(kinds: Mapping[str, str], name: str, section: str) -> Any:
     """The module of a kind of driver or uplink, imported now; `Any` because the table holds its name only."""
     if name not in kinds:
@@ -83,7 +87,7 @@ def driver_sections(config: Config) -> list[tuple[str, Any, Any]]:
         several = bool(tree) and all(isinstance(value, dict) for value in tree.values())
         for name, section in tree.items() if several else [("", tree)]:
             path = f"drivers.{kind}.{name}" if name else f"drivers.{kind}"
-            title = f"{kind} {name}".strip()
+            title = f"{kind}.{name}" if name else kind
             sections.append((title, module, decode(module.Settings, section, path)))
     return sections
 
@@ -197,30 +201,66 @@ class Gateway:
                 group.create_task(delivery.run(), name=f"uplink {name}")
                 for name, delivery in self.deliveries.items()
             ]
-            page = await self._serve()
-            ready(page.url if page else "")
+            page = Page(self)
+            showing = group.create_task(page.run(), name="page")
+            await page.tried.wait()
+            ready(page.url)
             await stop.wait()
             await _cancel(reading)
             await _cancel([keeping])
             await self.keeper.finish()
             await _cancel(delivering)
-            if page:
-                await page.close()
+            await _cancel([showing])
 
-    async def _serve(self) -> Any:
-        if not self.config.page.enabled:
-            return None
+
+class Page:
+    """The gateway's page. Metering never depends on it: where its port is taken it is tried again.
+
+    Attributes:
+        tried: Set when it was tried once.
+        url: Its address; "" while there is none.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.tried = asyncio.Event()
+        self.url = ""
+
+    async def run(self) -> None:
+        """Serve it until cancelled; return at once where it is switched off."""
+        settings = self._gateway.config.page
+        try:
+            while settings.enabled:
+                try:
+                    await self._serve()
+                except ConfigError as error:
+                    if not self.tried.is_set():
+                        log.error("no page", extra={"reason": str(error), "hint": error.hint})
+                    self.tried.set()
+                    await asyncio.sleep(PAGE_RETRY_S)
+        finally:
+            self.tried.set()
+
+    async def _serve(self) -> None:
         # Imported here: a gateway without a page does not pay for it.
         from meterkast.web.server import application, serve
 
+        gateway = self._gateway
         app = application(
-            self.config.page,
-            snapshot=self.examiner.snapshot,
-            store=self.store,
-            grid=self.grid,
-            clock=self.clock,
+            gateway.config.page,
+            snapshot=gateway.examiner.snapshot,
+            store=gateway.store,
+            grid=gateway.grid,
+            clock=gateway.clock,
         )
-        return await serve(app, self.config.page)
+        running = await serve(app, gateway.config.page)
+        self.url = running.url
+        self.tried.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.url = ""
+            await running.close()
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -93,7 +93,7 @@ async def test_check_passes_a_good_configuration_without_making_a_database(
     )
     status, out, err = await meterkast("check", "--config", config)
     assert (status, err) == (0, "")
-    assert "1 streams to https://reset.build:8069/v2" in out
+    assert "streams: 1, to https://reset.build:8069/v2" in out
     assert "/dev/not-there is not there now" in out
     assert "top-secret-canary" not in out
     assert not (tmp_path / "meterkast.db").exists()

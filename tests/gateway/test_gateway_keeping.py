@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meterkast.app import Gateway, device_id
+from meterkast.app import Gateway, Page, device_id
+from meterkast.cli import main
+from meterkast.clock import SystemClock
 from meterkast.config import Config, decode
 from meterkast.model.datatypes import ENERGY_CONSUMED, POWER
 from meterkast.model.errors import LinkLostError, MisconfiguredError, NotDeliveredError, StorageError
@@ -351,7 +355,60 @@ async def test_a_driver_without_its_device_is_said_with_what_to_do(site: Opened)
         supervisor = _supervisor(it)
         it.gateway.supervisors.append(supervisor)
         supervisor.problem, supervisor.hint = "/dev/ttyUSB0 is gone", "Plug the cable in."
-        assert "p1: /dev/ttyUSB0 is gone Plug the cable in." in it.problems()
+        assert "p1: /dev/ttyUSB0 is gone. Plug the cable in." in it.problems()
+
+
+async def test_what_was_set_aside_is_listed_and_sent_again_by_command(
+    site: Opened, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with site(SteppedClock()) as it:
+        await it.minutes(65)
+        first, second = await it.store.pending("wattics", "half", 10)
+        await it.store.quarantine([first.id], "400 no such meter", it.clock.now_ms())
+    config = tmp_path / "meterkast.toml"
+    config.write_text(f'[storage]\npath = "{tmp_path}/meterkast.db"\n', encoding="utf-8")
+
+    async def outbox(*arguments: str) -> str:
+        status = await asyncio.to_thread(main, ["outbox", *arguments, "--config", str(config)])
+        said = capsys.readouterr()
+        return f"{status}\n{said.out}{said.err}"
+
+    listed = await outbox("list")
+    assert "wattics half: 1 pending" in listed
+    assert f"set aside: {first.id}  half" in listed
+    assert "400 no such meter" in listed
+    assert "1\nmeterkast: no item 99999 was set aside" in await outbox("send-again", "99999")
+    assert "back in its stream" in await outbox("send-again")
+    async with site(SteppedClock()) as it:
+        assert [item.id for item in await it.store.pending("wattics", "half", 10)] == [first.id, second.id]
+        assert "is in use" in await outbox("send-again") or "gateway" in await outbox("send-again")
+
+
+async def test_a_taken_page_port_does_not_stop_metering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("meterkast.app.PAGE_RETRY_S", 0.05)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        tree = {"storage": {"path": str(tmp_path / "page.db")}, "page": {"port": taken.getsockname()[1]}}
+        store = await open_store(tmp_path / "page.db")
+        gateway = Gateway(decode(Config, tree), SystemClock(), store, "mk-test")
+        page = Page(gateway)
+        showing = asyncio.create_task(page.run())
+        await page.tried.wait()
+        assert page.url == ""
+        assert "no page" in caplog.text
+    try:
+        for _ in range(500):
+            if page.url:
+                break
+            await asyncio.sleep(0.02)
+        assert page.url.endswith(f":{tree['page']['port']}/")
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+        await store.close()
 
 
 async def _samples(store: SqliteStore) -> int:

@@ -99,7 +99,8 @@ async def test_a_socket_that_nobody_serves(unused_tcp_port: int) -> None:
         (bytes(range(128, 256)) * 4, "no telegram", False),
         (b"\x68\x1f\x1f\x68\x53\xff" + b"\x00" * 30, "M-Bus", False),
         (b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01\x76\x05", "SML", False),
-        (b"\x7e\xa0\x27\x01\x02\x03\x04\x05\x7e", "HDLC", False),
+        (b"\x00\x7e\xa0\x0a\x01\x02\x03\x04\x05\x06\x07\x08\x7e", "HDLC", False),
+        (b"\x7e\xa0\x27\x01\x02\x03\x04\x05\x7e\x81", "inverter", False),  # flags of chance
         (b"0-0:96.14.0(0002)\r\n1-0:1.7.0(00.1", "parts of P1", False),
     ],
 )

@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "show how a running gateway is",
     "check": "check a configuration without sending anything",
     "init": "write a configuration from what is found on the ports",
+    "outbox": "what waits for the platforms, what they refused, and sending that again",
     "p1": "decode captures and look at serial ports",
     "reset": "test the RESET uplink and show what it sends",
     "wattics": "test the Wattics uplink and show what it sends",

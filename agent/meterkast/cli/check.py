@@ -89,11 +89,13 @@ def _storage(path: Path) -> str:
 
 def _drivers(config: Config, report: Report) -> None:
     from meterkast.app import driver_sections
+    from meterkast.cli.init import Found
 
     with report.part("drivers"):
         if not config.drivers:
             raise ConfigError("no meter is configured", hint="Add [drivers.p1], or run `meterkast init`.")
-        for title, _, settings in driver_sections(config):
+        for title, module, settings in driver_sections(config):
+            module.create(title, settings, Found(), SystemClock())
             port = getattr(settings, "port", "")
             report.good(f"{title}, port {port}")
             if port.startswith("/") and not Path(port).exists():
@@ -116,7 +118,7 @@ async def _uplinks(config: Config, grid: Grid, report: Report, database: Path) -
             if not uplinks:
                 report.note("none is configured: half-hours are kept and not sent")
             for uplink in uplinks.values():
-                report.good(f"{uplink.name}, {len(uplink.wanted())} streams to {', '.join(uplink.urls)}")
+                report.good(f"{uplink.name}, streams: {len(uplink.wanted())}, to {', '.join(uplink.urls)}")
                 for warning in uplink.warnings:
                     report.note(warning)
                 for wanted in uplink.wanted() if products else ():

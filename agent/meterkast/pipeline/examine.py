@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from meterkast import __version__
 from meterkast.model.datatypes import Kind
 from meterkast.model.half_hour import HalfHour
@@ -82,13 +84,16 @@ class Examiner:
         drivers = tuple(self._driver(supervisor) for supervisor in self._supervisors)
         uplinks = self._uplinks()
         storage = self._store.storage()
-        problems = [
-            *self._clock_problems(),
-            *self._driver_problems(drivers, now_ms),
-            *self._product_problems(products, now_ms),
-            *self._uplink_problems(uplinks, now_ms),
-            *self._storage_problems(),
-        ]
+        problems = tuple(
+            replace(problem, what=_ended(problem.what), do=_ended(problem.do))
+            for problem in (
+                *self._clock_problems(),
+                *self._driver_problems(drivers, now_ms),
+                *self._product_problems(products, now_ms),
+                *self._uplink_problems(uplinks, now_ms),
+                *self._storage_problems(),
+            )
+        )
         verdict: Literal["ok", "attention", "problem"] = "ok"
         if problems:
             verdict = "problem" if any(one.severity == "problem" for one in problems) else "attention"
@@ -99,7 +104,7 @@ class Examiner:
             started_ms=self._started_ms,
             verdict=verdict,
             sentence=self._sentence(problems, uplinks),
-            problems=tuple(problems),
+            problems=problems,
             clock=ClockHealth(
                 trust=self._clock.trust.value,
                 now_ms=now_ms,
@@ -119,8 +124,16 @@ class Examiner:
                 problem=storage.problem,
             ),
             held=self._intake.held,
-            refused=dict(self._intake.refused),
+            refused=self._refused(),
         )
+
+    def _refused(self) -> dict[str, int]:
+        refused = dict(self._intake.refused)
+        if self._intake.off_stamps:
+            refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
+        if self._keeper.dropped_blocks:
+            refused["samples of a minute dropped: the disk refused for hours"] = self._keeper.dropped_blocks
+        return refused
 
     def _products(self, now_ms: UtcMs) -> tuple[ProductHealth, ...]:
         latest = self._intake.latest()
@@ -240,7 +253,7 @@ class Examiner:
                     do="Run `meterkast init` with the meter's cable plugged in.",
                 )
             ]
-        settled = now_ms - self._started_ms > self._clock.allowance_ms(SETTLING_MS)
+        settled = self._settled(now_ms)
         return [
             Problem(
                 severity="problem" if settled else "attention",
@@ -253,7 +266,7 @@ class Examiner:
         ]
 
     def _product_problems(self, products: Sequence[ProductHealth], now_ms: UtcMs) -> list[Problem]:
-        if now_ms - self._started_ms <= self._clock.allowance_ms(SETTLING_MS):
+        if not self._settled(now_ms):
             return []
         return [
             Problem(
@@ -282,7 +295,7 @@ class Examiner:
                         severity="attention",
                         where=where,
                         what=f"{len(uplink.quarantined)} items were refused and set aside.",
-                        do="Read the platform's words below, correct the cause, and send them again.",
+                        do="Read its words, correct the cause, then `meterkast outbox send-again`.",
                     )
                 )
             for stream in uplink.streams:
@@ -292,7 +305,7 @@ class Examiner:
                             severity="problem", where=f"{where}, {stream.name}", what=stream.problem, do=""
                         )
                     )
-                elif stream.waiting_for and now_ms - self._started_ms > SETTLING_MS:
+                elif stream.waiting_for and self._settled(now_ms):
                     problems.append(
                         Problem(
                             severity="problem",
@@ -312,7 +325,11 @@ class Examiner:
                     severity="problem",
                     where="storage",
                     what=storage.problem,
-                    do=f"{self._keeper.unsaved} minutes wait in memory. Free space or replace the card.",
+                    do=(
+                        f"{self._keeper.unsaved} transactions wait in memory and are tried again each minute."
+                        if self._keeper.unsaved
+                        else ""
+                    ),
                 )
             )
         elif storage.free_bytes < LOW_DISK_BYTES:
@@ -336,6 +353,9 @@ class Examiner:
             )
         return problems
 
+    def _settled(self, now_ms: UtcMs) -> bool:
+        return now_ms - self._started_ms > self._clock.allowance_ms(SETTLING_MS)
+
     def _sentence(self, problems: Sequence[Problem], uplinks: Sequence[UplinkHealth]) -> str:
         if not problems:
             delivered = sum(uplink.delivered for uplink in uplinks)
@@ -357,6 +377,12 @@ def shown(prop: Property, value: Quantity) -> str:
 def shown_unit(prop: Property) -> str:
     """The unit that belongs to `shown`."""
     return prop.datatype.suffix if prop.unit == prop.datatype.unit else prop.unit.value
+
+
+def _ended(sentence: str) -> str:
+    """With a full stop, so that sentences can follow one another."""
+    text = sentence.strip()
+    return text if not text or text[-1] in ".!?" else f"{text}."
 
 
 def _half_hour(prop: Property, one: HalfHour) -> HalfHourHealth:

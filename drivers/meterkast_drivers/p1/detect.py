@@ -143,8 +143,14 @@ NO_DATA = (
     "no data. The meter sends only while its data request pin (2) is high: check the cable. In Belgium, "
     "Sweden, Austria and Luxembourg the operator has to activate the port first: ask for it."
 )
-INVERTED = "noise at both speeds. The P1 signal is inverted: use a P1 cable, or an inverter before the port."
-_NOISE = "bytes, but no telegram{at}: noise, or another speed. If it stays so, the signal is not inverted."
+INVERTED = (
+    "noise at both speeds. P1 is an inverted signal, and the cable does not turn it round: use a P1 cable, "
+    "or an inverter before the port."
+)
+_NOISE = (
+    "bytes, but no telegram{at}: noise, or another speed. If it stays so, the cable does not invert the P1 "
+    "signal: use a P1 cable, or an inverter before the port."
+)
 
 
 def _of_noise(sample: bytes, speed: int | None) -> Verdict:
@@ -154,6 +160,8 @@ def _of_noise(sample: bytes, speed: int | None) -> Verdict:
     for pattern, sentence in _OTHERS:
         if pattern.search(sample):
             return Verdict(readable=False, sentence=sentence, speed=speed)
+    if _has_hdlc(sample):
+        return Verdict(readable=False, sentence=_HDLC, speed=speed)
     at = f" at {speed} baud" if speed else ""
     return Verdict(readable=False, sentence=_NOISE.format(at=at), noise=True, speed=speed)
 
@@ -173,14 +181,24 @@ _OTHERS = (
         "SML, not P1: a German meter's own language. It needs another reader.",
     ),
     (
-        re.compile(rb"\x7e[\xa0-\xa7].{4,}?\x7e", re.DOTALL),
-        "HDLC frames, not P1: DLMS as Norwegian and Danish meters push it. It needs another reader.",
-    ),
-    (
         re.compile(rb"\xdb\x08[A-Za-z]{3}"),
         "the start of an encrypted telegram, but no whole one: check the cable, and ask for the key.",
     ),
 )
+
+
+_HDLC = "HDLC frames, not P1: DLMS as Norwegian and Danish meters push it. It needs another reader."
+
+
+def _has_hdlc(sample: bytes) -> bool:
+    """Whether a frame of format type 3 ends where its length says: noise has the flags, but not there."""
+    for start in re.finditer(rb"\x7e(?=[\xa0-\xa7])", sample):
+        header = sample[start.end() : start.end() + 2]
+        if len(header) == 2:
+            length = int.from_bytes(header, "big") & 0x7FF
+            if length > 8 and sample[start.end() + length : start.end() + length + 1] == b"\x7e":
+                return True
+    return False
 
 
 def _what(frame: Frame) -> str:

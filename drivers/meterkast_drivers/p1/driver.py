@@ -52,7 +52,7 @@ def create(name: str, settings: Settings, catalog: Catalog, clock: Clock) -> Dri
     """The driver.
 
     Raises:
-        ConfigError: The profile is unknown or a key is none.
+        ConfigError: The profile is unknown, a key is none, or the port's name cannot be one.
     """
     return P1Driver(name, settings, catalog, clock)
 
@@ -75,6 +75,8 @@ class P1Driver:
                 f'drivers.{name}.profile = "{settings.profile}": unknown',
                 hint=f"Leave it out, or use one of: {', '.join(PROFILES)}.",
             )
+        port.check_name(settings.port)
+        self._logged: tuple[LinkState, str] | None = None
         self._opener = _opener(name, settings)
         self._framer = Framer()
         self._reader = Reader(PROFILES.get(settings.profile))
@@ -267,9 +269,11 @@ class P1Driver:
         self._say(LinkState.SILENT, f"{source.name}: {sentence}")
 
     def _say(self, state: LinkState, detail: str) -> None:
-        if (state, detail) != (self._state, self._detail):
-            level = logging.INFO if state in (LinkState.READING, LinkState.OPENING) else logging.WARNING
+        # What repeats with every attempt to open the port is logged once.
+        if state is not LinkState.OPENING and (state, detail) != self._logged:
+            level = logging.INFO if state is LinkState.READING else logging.WARNING
             log.log(level, "meter's line changed", extra={"driver": self.name, "state": state.value})
+            self._logged = state, detail
         self._state, self._detail = state, detail
 
 

@@ -162,7 +162,7 @@ _QUANTITIES: tuple[tuple[int, str, str, DatatypeId, DatatypeId, tuple[Unit, Unit
     (9, "apparent_import", "apparent import", METER, SENSOR, _S),
     (10, "apparent_export", "apparent export", METER, SENSOR, _S),
     (15, "combined", "import and export combined", METER, SENSOR, _P),
-    (16, "net", "import less export", METER, SENSOR, _P),
+    (16, "net", "import less export", SENSOR, SENSOR, _P),  # falls while power is returned
 )
 
 

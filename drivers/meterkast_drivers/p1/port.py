@@ -56,13 +56,22 @@ async def open_port(name: str, speed: int) -> Source:
         LinkLostError: It is not there, is in use, or does not answer.
         ConfigError: The name is none of both.
     """
+    check_name(name)
     if name.startswith("socket://"):
         return await _open_socket(name)
-    if "://" in name:
+    return _open_serial(name, speed)
+
+
+def check_name(name: str) -> None:
+    """Whether it can be a port's name at all.
+
+    Raises:
+        ConfigError: It is another kind of address.
+    """
+    if "://" in name and not name.startswith("socket://"):
         raise ConfigError(
             f'port = "{name}": not a port', hint="Use a device's path, socket://host:port, or auto."
         )
-    return _open_serial(name, speed)
 
 
 def present() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meterkast.model.datatypes import METER, SENSOR
+from meterkast.model.datatypes import METER, SENSOR, Aggregation
 from meterkast.model.product import Medium, ProductDescription, PropertyDescription
 from meterkast.model.time import MINUTE_MS
 from meterkast.model.units import POWERS
@@ -20,6 +20,19 @@ _NAMES = {
     Medium.COOLING: "Cooling meter",
     Medium.ELECTRICITY: "Electricity sub-meter",
 }
+
+
+_NOT_AVERAGED = {
+    "tariff",
+    "breaker",
+    "power_failure_duration",
+    "demand_peak",
+    "demand_peak_export",
+    "net_total",
+    *(f"net_t{tariff}" for tariff in range(1, 7)),
+    *(f"net_l{phase}" for phase in (1, 2, 3)),
+}
+"""States and totals under the generic Sensor: the mean of tariff 1 and tariff 2 is nothing."""
 
 
 def identity(meter: str) -> str:
@@ -53,6 +66,7 @@ def electricity(form: Form, interval_ms: int = 0) -> tuple[ProductDescription, l
             decimals=column.decimals,
             reference=column.reading.line.reference,
             fresh_ms=fresh_ms,
+            aggregation=Aggregation.LAST if column.key in _NOT_AVERAGED else None,
         )
         for column in form.columns
     ]

@@ -10,13 +10,14 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from meterkast.model.errors import ConfigError
+from meterkast.model.time import zone
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -39,6 +40,14 @@ class Site(Settings, frozen=True):
 
     name: str = "Meterkast"
     time_zone: str = "Europe/Amsterdam"
+
+    def __post_init__(self) -> None:
+        try:
+            zone(self.time_zone)
+        except ConfigError as error:
+            raise ConfigError(
+                f'`site.time_zone` = "{self.time_zone}": no such time zone', hint=error.hint
+            ) from error
 
 
 class Storage(Settings, frozen=True):
@@ -113,7 +122,8 @@ def load(path: Path) -> Config:
         ConfigError: The file cannot be read, is no TOML, or a key or value is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Editors on Windows put a mark of three bytes before the text; -sig passes over it.
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}", hint="Give another file with --config, or make one: meterkast init."
@@ -179,11 +189,19 @@ def secret(value: str, file: str, key: str) -> str:
             f"{key} is not set", hint=f'Set {key}_file = "/path/to/file", or {key} = "env:NAME".'
         )
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        found = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
         raise ConfigError(
-            f'{key}_file = "{file}" cannot be read: {error}', hint="Check path and rights."
+            f'{key}_file = "{file}" cannot be read: {error.strerror}', hint="Check path and rights."
         ) from error
+    except UnicodeDecodeError:
+        # Without its cause, which holds the bytes that were read.
+        raise ConfigError(
+            f'{key}_file = "{file}" is not UTF-8 text', hint="Save the file as UTF-8."
+        ) from None
+    if not found:
+        raise ConfigError(f'{key}_file = "{file}" is empty', hint="Put the secret into it, and nothing else.")
+    return found
 
 
 def _refuse_unknown(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: str) -> None:
@@ -195,14 +213,9 @@ def _refuse_unknown(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: s
             hint = f"Did you mean `{meant}`?" if meant else f"Known keys here: {', '.join(sorted(fields))}."
             raise ConfigError(f"`{where}` is not a setting", hint=hint)
         inner = _struct_in(fields[key])
-        if inner is None:
-            continue
-        if isinstance(value, Mapping):
-            _refuse_unknown(inner, value, where)
-        elif isinstance(value, list):
-            for number, element in enumerate(value):
-                if isinstance(element, Mapping):
-                    _refuse_unknown(inner, element, f"{where}[{number}]")
+        if inner is not None:
+            for place, section in _sections(fields[key], value, where):
+                _refuse_unknown(inner, section, place)
 
 
 def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
@@ -215,6 +228,29 @@ def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:
     return None
 
 
+def _sections(annotation: Any, value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where in a value the tables are that its annotation has a settings class for."""
+    if isinstance(value, list):
+        found = [(f"{where}[{number}]", element) for number, element in enumerate(value)]
+    elif isinstance(value, Mapping) and getattr(annotation, "__origin__", None) is dict:
+        found = [(f"{where}.{name}", element) for name, element in value.items()]
+    else:
+        found = [(where, value)]
+    for place, element in found:
+        if isinstance(element, Mapping):
+            yield place, element
+
+
+_FORMS = {
+    "int": "a whole number in that range, without quotes",
+    "float": "a number in that range, without quotes",
+    "str": 'a text in quotes, such as "text"',
+    "bool": "the word true or false, without quotes",
+    "array": 'a list in brackets, such as ["one", "two"]',
+    "object": "a section of its own, in [brackets] above its keys",
+}
+"""What to write where `msgspec` expected that type."""
+
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>[^`]*)`)?$", re.DOTALL)
 
 
@@ -223,9 +259,14 @@ def _explained(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: str, t
     assert match is not None
     what, inside = match["what"], match["at"] or ""
     value: Any = tree
-    for step in re.findall(r"\.([^.\[]+)|\[(\d+)\]", inside):
+    for name, number in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", inside):
+        if number == "...":  # any name: the first that holds no table is the wrong one
+            name = next((key for key, held in value.items() if not isinstance(held, Mapping)), "")
+            if not name:
+                break
+            inside = inside.replace("[...]", f".{name}", 1)
         try:
-            value = value[step[0]] if step[0] else value[int(step[1])]
+            value = value[name] if name else value[int(number)]
         except (KeyError, IndexError, TypeError):
             break
     where = (path + inside).lstrip(".") or "the file"
@@ -235,4 +276,8 @@ def _explained(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: str, t
         )
     secret_key = any(word in where for word in ("secret", "password", "key", "token"))
     shown = "" if secret_key or isinstance(value, (Mapping, list)) else f" = {value!r}"
-    return ConfigError(f"`{where}`{shown}: {what[0].lower()}{what[1:]}", hint=f"Correct `{where}`.")
+    expected = re.match(r"Expected `(\w+)`", what)
+    form = _FORMS.get(expected[1], "another value") if expected else "another value"
+    return ConfigError(
+        f"`{where}`{shown}: {what[0].lower()}{what[1:]}", hint=f"Correct `{where}`: give {form}."
+    )

@@ -46,7 +46,8 @@ def resolve(
         keys = ", ".join(prop.key for prop in own) or "nothing"
         return None, f"{binding}: the meter has no {binding.key} yet; it has {keys}"
     if len(found) > 1:
-        return None, _ambiguous(binding, candidates)
+        owners = {prop.product_id for prop in found}
+        return None, _ambiguous(binding, [product for product in candidates if product.id in owners])
     if binding.unit is not None and found[0].unit is not binding.unit:
         return None, f"{binding}: is kept in {found[0].unit}, and {binding.unit} is asked for"
     return found[0], ""

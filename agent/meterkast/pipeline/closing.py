@@ -35,6 +35,7 @@ class BoundStream:
 
     Attributes:
         composed_ms: End of the newest interval that was composed.
+        begun: Where it begins was given out, to be kept.
         failed: The uplink's code failed at the next one.
     """
 
@@ -42,6 +43,7 @@ class BoundStream:
     uplink: Uplink
     bindings: Mapping[Binding, PropertyId]
     composed_ms: UtcMs
+    begun: bool = True
     failed: bool = False
 
 
@@ -95,6 +97,7 @@ class Closing:
         self._closed: dict[PropertyId, dict[int, UtcMs]] = {}
         self._done: dict[tuple[PropertyId, int], dict[UtcMs, HalfHour]] = {}
         self._late: set[tuple[PropertyId, int, UtcMs]] = set()
+        self._begun: dict[tuple[PropertyId, int], UtcMs] = {}  # where closing began, to be kept
         self.streams: list[BoundStream] = []
 
     def know(self, prop: Property, closed: Mapping[int, UtcMs] | None = None) -> None:
@@ -124,6 +127,7 @@ class Closing:
         if length_ms not in closed and half_hours is not None:
             since = max(half_hours, self._grid.start_of(self._grid.end_of(now_ms, length_ms), length_ms))
             closed[length_ms] = self._grid.start_of(self._grid.next_end(since, length_ms), length_ms)
+            self._begun[property_id, length_ms] = closed[length_ms]
 
     def bind(
         self,
@@ -145,10 +149,11 @@ class Closing:
         known = [end_ms for end_ms in closed if end_ms is not None]
         if len(known) < len(closed):
             return False
+        begun = composed_ms is not None
         if composed_ms is None:
             # Not the earliest: a meter on the M-Bus may give its value of weeks ago as its first.
             composed_ms = max(known)
-        self.streams.append(BoundStream(stream, uplink, bindings, composed_ms))
+        self.streams.append(BoundStream(stream, uplink, bindings, composed_ms, begun))
         return True
 
     def remember(self, half_hours: Sequence[HalfHour], complete_from_ms: UtcMs) -> None:
@@ -166,6 +171,8 @@ class Closing:
         """
         read: dict[PropertyId, list[Values]] = {}
         for table in frames:
+            if not table.times:
+                continue
             weights = Weights(table.times)
             for column, values in zip(table.layout, zip(*table.rows, strict=True), strict=True):
                 if column.property_id in self._series:
@@ -186,8 +193,9 @@ class Closing:
                 self._mark_late(property_id, changed)
 
     def _begin(self, property_id: PropertyId, first_ms: UtcMs) -> None:
-        end_ms = self._grid.end_of(first_ms)
-        self._closed[property_id][HALF_HOUR_MS] = self._grid.start_of(end_ms)
+        begin_ms = self._grid.start_of(self._grid.end_of(first_ms))
+        self._closed[property_id][HALF_HOUR_MS] = begin_ms
+        self._begun[property_id, HALF_HOUR_MS] = begin_ms
 
     def _mark_late(self, property_id: PropertyId, changed: set[int]) -> None:
         earliest = min(changed)
@@ -200,7 +208,9 @@ class Closing:
 
     def close(self, now_ms: UtcMs) -> Closed:
         """All that is due: intervals whose time and grace have passed, revisions, and what they compose."""
-        done = Closed()
+        # Where closing began is kept at once: a restart before the first end must not begin it anew, later.
+        done = Closed(closed=self._begun)
+        self._begun = {}
         self._revise(done)
         for property_id, lengths in self._closed.items():
             for length_ms in lengths:
@@ -260,6 +270,9 @@ class Closing:
 
     def _compose(self, bound: BoundStream, done: Closed) -> None:
         stream = bound.stream
+        if not bound.begun:
+            done.composed[stream.uplink, stream.name] = bound.composed_ms
+            bound.begun = True
         while True:
             end_ms = self._grid.next_end(bound.composed_ms, stream.length_ms)
             if any(self._closed[one][stream.length_ms] < end_ms for one in stream.properties):

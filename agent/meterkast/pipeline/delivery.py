@@ -193,6 +193,7 @@ class Delivery:
             How long until something else can, in s of gateway time; None where only new items change it.
         """
         now_ms = self._clock.now_ms()
+        await self._put_back()  # what the database refused to
         backlog = self._backlog()
         if not backlog:
             if self.state != "idle":
@@ -412,20 +413,24 @@ class Delivery:
         log.error("set aside", extra={"uplink": self.uplink.name, "stream": name, "words": error.words})
         several = len(self._streams) == 1 or len({one.stream for one in self._in_a_row.values()}) > 1
         if len(self._in_a_row) >= SUSPICIOUS and several:
-            await self._put_back(self._in_a_row)
             self._probing = True
         elif len(state.row) >= SUSPICIOUS:
-            await self._put_back(state.row)
             state.probing = True
         else:
             return True
         self._refuses_everything(name, state, error)
+        await self._put_back()
         return False
 
-    async def _put_back(self, row: dict[ItemId, Item]) -> None:
-        """Items that were set aside are pending again, in their order."""
+    async def _put_back(self) -> None:
+        """What was set aside while not yet everything was refused is pending again, in its order."""
+        rows = [state.row for state in self._streams.values() if state.probing]
+        if self._probing:
+            rows.append(self._in_a_row)
         # Where a later item is with the platform at this moment, an earlier one must not follow it.
-        ids = {one.id for one in row.values() if not self._streams[one.stream].busy}
+        ids = {one.id for row in rows for one in row.values() if not self._streams[one.stream].busy}
+        if not ids:
+            return
         await self._store.release(sorted(ids))
         self.quarantined = [one for one in self.quarantined if one.id not in ids]
         for state in self._streams.values():

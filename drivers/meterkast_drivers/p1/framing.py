@@ -81,7 +81,8 @@ class Framer:
     def feed(self, data: bytes) -> list[Frame]:
         """The telegrams that these bytes complete, oldest first."""
         self._buffer += data.translate(_SEVEN_BITS) if self.seven_bits else data
-        if not self.seven_bits and _CR_WITH_PARITY in self._buffer:
+        # One byte is looked for much faster than two.
+        if not self.seven_bits and 0x8D in self._buffer and _CR_WITH_PARITY in self._buffer:
             self._try_seven_bits()
         frames: list[Frame] = []
         while self._step(frames, ended=False):
@@ -136,7 +137,10 @@ class Framer:
 
     def _take_text(self, frames: list[Frame], *, ended: bool) -> bool:
         buffer = self._buffer
-        at = buffer.find(b"\n!", self._scan)
+        at = buffer.find(b"!", self._scan)
+        while at > 0 and buffer[at - 1] != _LINE_FEED:
+            at = buffer.find(b"!", at + 1)
+        at -= 1  # the line feed before it; a text that begins with "/" has no "!" at 0
         if at < 0:
             self._scan = max(0, len(buffer) - 1)
             if len(buffer) <= LONGEST_TEXT:
@@ -148,7 +152,7 @@ class Framer:
                 self._scan = at
                 return False
             if not (ended and (match := _END_OF_ALL.match(buffer, at))):
-                self._scan = at + 1
+                self._scan = at + 2
                 return True
         if at + 2 > LONGEST_TEXT:
             return self._abandon_text()
@@ -303,6 +307,7 @@ _LATER_IN_LINE = re.compile(rb"\n[^/\r\n][^/\r\n]*(/[A-Za-z]{3}[^()\r\n]*\r?\n)"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\r\n"
+_LINE_FEED = 0x0A
 _CR_WITH_PARITY = b"\x8d\n"  # CR has three bits set and LF two, so on a 7E1 line only CR gets the eighth
 _PARITY_SAMPLE = 48
 _EVEN = bytes(byte for byte in range(256) if byte.bit_count() % 2 == 0)

@@ -74,13 +74,13 @@ class Reader:
 
     def take(self, frame: Frame, seen_ns: int) -> list[Batch]:
         """The batches of a telegram whose checksum is not wrong."""
-        lines = objects.split(frame.data)
         if frame.checksum is _OK:
             self._proven = True
             form = self.form
-            if form is None or not form.update(lines):
+            # Lines that end otherwise, or go on in the next, do not fit the form and are decoded in full.
+            if form is None or not form.update(frame.data.split(b"\r\n")):
                 self._adopt(form_of(self._decode(frame)))
-        elif not self._take_unproven(frame, lines, seen_ns):
+        elif not self._take_unproven(frame, objects.split(frame.data), seen_ns):
             return []
         self._watch_interval()
         return [] if self.undeclared else self.batches(seen_ns)

@@ -523,7 +523,7 @@ async def test_nothing_is_sent_while_the_time_is_unknown(bench: Any) -> None:
 async def test_long_backlog_does_not_starve_another_stream(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_module, "ROUND_S", 0.0)
+    monkeypatch.setattr(delivery_module, "TURN_S", 0.0)
     await bench.put("a", *names(300))
     await bench.put("b", *names(40))
     await bench.put("c", "c0")

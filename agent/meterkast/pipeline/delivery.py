@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -56,6 +57,12 @@ WHOLE = 1_000_000
 
 PAGE = 200
 """Items read from the outbox at once."""
+
+AHEAD = 15
+"""Single items for which one intent is recorded together; those not sent after all count as in doubt."""
+
+TURN_S = 1.0
+"""Real time that one stream delivers before the next of those that wait for a place."""
 
 ROUND_S = 20.0
 """Real time that streams with a backlog have together, before others join them."""
@@ -237,17 +244,20 @@ class Delivery:
         return max(state.retry_at_ms, state.due_ms)
 
     async def _deliver_streams(self, names: list[str]) -> None:
-        parallel = max(1, self.uplink.parallel)
-        gate = asyncio.Semaphore(parallel)
-        share_s = ROUND_S / -(-len(names) // parallel)
+        """Deliver streams in turns, so that as many as may be are always under way."""
+        loop = asyncio.get_running_loop()
+        waiting, until_s = deque(names), loop.time() + ROUND_S
 
-        async def one(name: str) -> None:
-            async with gate:
-                await self._deliver_stream(name, share_s)
+        async def worker() -> None:
+            while waiting and loop.time() < until_s and self.retry_at_ms <= self._clock.now_ms():
+                name = waiting.popleft()
+                await self._deliver_stream(name, TURN_S)
+                if self._ready_ms(name) <= self._clock.now_ms() and name in self._backlog():
+                    waiting.append(name)
 
         async with asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(one(name))
+            for _ in range(min(max(1, self.uplink.parallel), len(names))):
+                group.create_task(worker())
 
     async def _deliver_stream(self, name: str, share_s: float) -> None:
         """Deliver a stream's items in order until none is due, one fails, or its share of time is over."""
@@ -269,11 +279,16 @@ class Delivery:
 
     async def _drain(self, name: str, state: StreamState, until_s: float) -> None:
         state.page = []
+        intended: set[ItemId] = set()
         while self.retry_at_ms <= self._clock.now_ms():
             batch = await self._next_batch(name, state)
             if not batch:
                 return
-            await self._store.intend([item.id for item in batch], self._clock.now_ms())
+            if batch[0].id not in intended:
+                # Where each item is a request of its own, one transaction speaks for the next few too.
+                ahead = state.page[:AHEAD] if len(batch) == 1 else []
+                intended = {item.id for item in (*batch, *ahead)}
+                await self._store.intend(sorted(intended), self._clock.now_ms())
             state.busy = True
             try:
                 receipt = await self.uplink.deliver(name, [self._tried(item) for item in batch])

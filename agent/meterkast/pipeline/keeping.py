@@ -106,15 +106,25 @@ class Keeper:
             self.properties[prop.id] = prop
             self._closing.know(prop, closed.get(prop.id))
         self._known_streams = dict(self._store.streams())
+        self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
         if ends:
             await self._replay(closed, min(ends))
         self._bind()
 
+    def _take_peaks(self) -> None:
+        """Before anything is read again: emptyings in it count."""
+        for _, wanted in self._waiting:
+            for binding in wanted.peaks:
+                prop, _ = resolve(binding, self.products.values(), self.properties.values())
+                if prop is not None:
+                    self._closing.peaks(prop.id)
+
     async def _replay(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], oldest_ms: UtcMs) -> None:
         # A property that no longer reports must not make every start read a year of samples again.
         newest_ms = max(end for lengths in closed.values() for end in lengths.values())
-        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - _REPLAY_MS)
+        fresh_ms = max(prop.description.fresh_ms for prop in self.properties.values())
+        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - max(_REPLAY_MS, fresh_ms + HOUR_MS))
         last_ms: int = newest_ms
         async for frames in self._store.samples(since_ms):
             self._closing.feed(frames, replay=True)
@@ -209,6 +219,7 @@ class Keeper:
         async with self._lock:
             frames = self._intake.take()
             self._outages.trusted_since_ms = self._intake.trusted_since_ms
+            self._outages.started_ms = self._intake.started_ms
             self._closing.feed(frames)
             if frames and self._waiting:
                 self._bind()

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import aiohttp
-
+from meterkast.lean import aiohttp
 from meterkast.uplinks.http_errors import explain as explain
 from meterkast.uplinks.http_errors import nothing_sent as nothing_sent
 from meterkast.uplinks.http_errors import where as where
@@ -24,6 +23,7 @@ from meterkast.uplinks.http_probe import proxy_for as proxy_for
 from meterkast.uplinks.http_probe import tls_context as tls_context
 
 CONNECT_S = 15.0  # DNS, TCP and TLS; a slow mobile link needs up to 10
+MOST_CONNECTIONS = 32
 DEAD_AFTER_S = 30  # sent data that nobody acknowledges for so long: the link is gone
 LONGEST_WAIT_S = 3600.0  # a far end that asks for more is asked again after an hour all the same
 
@@ -43,12 +43,17 @@ def session(
     Raises:
         ConfigError: `ca_file` cannot be used.
     """
+    through = (proxy_for(url, proxy) if url else proxy) or None
+    plain = url.startswith("http://") and through is None
     connector = aiohttp.TCPConnector(
-        ssl=tls_context(ca_file), socket_factory=dead_link_socket, limit=16, keepalive_timeout=75.0
+        ssl=True if plain else tls_context(ca_file),
+        socket_factory=dead_link_socket,
+        limit=MOST_CONNECTIONS,
+        keepalive_timeout=75.0,
     )
     return aiohttp.ClientSession(
         connector=connector,
-        proxy=(proxy_for(url, proxy) if url else proxy) or None,
+        proxy=through,
         trust_env=not (url or proxy),
         timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S, sock_connect=CONNECT_S),
         # Platforms that count a cookie as their session include hosts given by address (the rig's).

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import aiohttp
+from meterkast.lean import aiohttp
 
 # Codes of OpenSSL's certificate verification, x509_vfy.h.
 _EXPIRED, _NOT_YET_VALID = 10, 9

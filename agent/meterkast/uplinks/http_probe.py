@@ -6,8 +6,10 @@ import asyncio
 import base64
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -26,6 +28,19 @@ def tls_context(ca_file: str = "") -> ssl.SSLContext:
     Raises:
         ConfigError: The file cannot be read or holds no certificate.
     """
+    return _tls_context(ca_file, _changed_ns(ca_file))
+
+
+def _changed_ns(path: str) -> int:
+    """When a file was written last, so that a new one counts without a restart; 0 where there is none."""
+    try:
+        return os.stat(path).st_mtime_ns if path else 0
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=4)  # the system's authorities are 2 MiB of memory in every context
+def _tls_context(ca_file: str, _: int) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file:

@@ -19,10 +19,13 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Any
 
-import aiohttp
 import engineio
 import socketio
 
+# isort: off - both import aiohttp, which has to be imported lean
+from meterkast.lean import aiohttp
+
+# isort: on
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
 from meterkast.uplinks import http
 from meterkast.uplinks.http_errors import chain

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
+from meterkast.lean import aiohttp
 from meterkast.model.errors import MeterkastError, MisconfiguredError, NotDeliveredError, RejectedError
 from meterkast.uplinks import http
 from meterkast.uplinks.wattics.settings import SECTION, Credentials, Settings, urls

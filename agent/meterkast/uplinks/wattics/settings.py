@@ -90,7 +90,7 @@ class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields
     ca_file: str = ""
     proxy: str = ""
     timeout_s: Annotated[float, msgspec.Meta(ge=5, le=300)] = 30.0
-    parallel: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4
     dst: Dst = Dst.OFFSET
     meters: tuple[Meter, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from meterkast.model.delivery import Item, Stream
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
 from meterkast.model.half_hour import HalfHour
-from meterkast.model.time import UtcMs
+from meterkast.model.time import UtcMs, iso_local
 from meterkast.ports import Binding, Check, Uplink, Wanted
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.wattics.packet import packet, proven_ms, stamp
@@ -39,6 +39,7 @@ class WatticsUplink:
         self._plans = {plan.id: plan for plan in plans(settings)}
         self._credentials = credentials(settings)
         self._client: Client | None = None
+        self._proven_ms: dict[str, UtcMs] = {}
         self.parallel = settings.parallel
         self.urls: Sequence[str] = tuple(dict.fromkeys(urls(settings)))
         self.warnings: Sequence[str] = ()
@@ -64,9 +65,13 @@ class WatticsUplink:
                 stream=stream,
             )
         client, receipt = self._opened(), ""
-        for item in items:
-            receipt = await self._read_back(client, stream, item) if item.tries > 1 else ""
-            receipt = receipt or await client.post(stream, item.payload)
+        try:
+            for item in items:
+                receipt = await self._read_back(client, stream, item) if item.tries > 1 else ""
+                receipt = receipt or await client.post(stream, item.payload)
+        except BaseException:
+            self._proven_ms.pop(stream, None)  # what was on its way may be there by now
+            raise
         return receipt
 
     def due_ms(self, end_ms: UtcMs) -> UtcMs:
@@ -89,15 +94,18 @@ class WatticsUplink:
     async def _read_back(self, client: Client, stream: str, item: Item) -> str:
         """The receipt if the platform has the packet already; else empty.
 
-        It may lag or fail, and sending again is safe: the platform discards what it has.
+        It is asked once: packets go in order, so what is newer than its last one is not there either, until
+        one fails on the way. It may lag or fail; sending again is safe, for it discards what it has.
         """
-        try:
-            last = await client.last(stream)
-        except (NotDeliveredError, MisconfiguredError):
-            return ""  # the answer to the packet itself decides
-        written = last.get("tsISO8601")
-        last_ms = proven_ms(written, self._zone, self._settings.dst)
-        return f"read back: {written}" if last_ms is not None and last_ms >= item.at_ms else ""
+        if stream not in self._proven_ms:
+            try:
+                last = await client.last(stream)
+            except (NotDeliveredError, MisconfiguredError):
+                return ""  # the answer to the packet itself decides
+            last_ms = proven_ms(last.get("tsISO8601"), self._zone, self._settings.dst)
+            self._proven_ms[stream] = UtcMs(-1) if last_ms is None else last_ms
+        known_ms = self._proven_ms[stream]
+        return f"read back: {iso_local(known_ms, self._zone)}" if known_ms >= item.at_ms else ""
 
     def _opened(self) -> Client:
         if self._client is None:

@@ -114,7 +114,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=0, help="end by itself after so long (0: never)")
     parser.add_argument("--speed", type=float, default=120.0, help="how many times as fast (default 120)")
     parser.add_argument(
-        "--port", type=int, default=PAGE_PORT, help="the page's port; a taken one is passed over"
+        "--port", type=int, default=PAGE_PORT, help="the page's port; passed over where taken"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the simulated household")
 

@@ -99,6 +99,30 @@ async def test_packet_that_never_arrived_is_sent_again_after_asking(server: watt
     assert await stored(server) == ["2026-01-15T12:00:00.000+01:00", "2026-01-15T12:30:00.000+01:00"]
 
 
+async def test_after_a_start_the_platform_is_asked_once_and_again_after_the_next_doubt(
+    server: wattics.WatticsStandIn,
+) -> None:
+    async with uplink(server.url) as before:
+        await before.deliver("m1", [item(UtcMs(NOON - 3_600_000))])
+        await before.deliver("m1", [item(UtcMs(NOON - 1_800_000))])
+    async with uplink(server.url) as wire:
+        # All of these waited at the start, so the engine sends every one as perhaps delivered.
+        receipts = [
+            await wire.deliver("m1", [item(UtcMs(NOON + minutes * 60_000), tries=2)])
+            for minutes in (-60, -30, 0, 30)
+        ]
+        assert [receipt.split(":")[0] for receipt in receipts] == ["read back", "read back", "200", "200"]
+        assert (await server.received())["gets"] == 1
+        await server.set_faults(lost_answers=1)
+        late = item(UtcMs(NOON + 3_600_000), tries=2)
+        with pytest.raises(NotDeliveredError):
+            await wire.deliver("m1", [late])
+        await server.set_faults(lost_answers=None)
+        assert (await wire.deliver("m1", [late])).startswith("read back")
+    received = await server.received()
+    assert (received["gets"], received["posts"], received["repeated"]) == (2, 5, 0)
+
+
 async def test_no_answer_in_time_leaves_the_packet_in_doubt(server: wattics.WatticsStandIn) -> None:
     await server.set_faults(freeze=True)
     async with uplink(server.url, timeout_s=0.3) as wire:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import parse_iso, zone
 from meterkast.uplinks import http
+from meterkast.uplinks.http_probe import tls_context
 from meterkast.uplinks.wattics import Settings
 from meterkast.uplinks.wattics.check import check
 from meterkast.uplinks.wattics.settings import Meter
@@ -296,3 +298,10 @@ async def test_connection_test_names_a_wrong_setting() -> None:
     )
     assert (step.name, step.ok) == ("SETTINGS", False)
     assert "production" in step.detail
+
+
+def test_a_context_is_made_once_and_anew_when_its_file_changes(authority: Authority) -> None:
+    first = tls_context(authority.file)
+    assert tls_context(authority.file) is first
+    os.utime(authority.file, ns=(1, 1))
+    assert tls_context(authority.file) is not first

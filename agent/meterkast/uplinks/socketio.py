@@ -19,13 +19,13 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Any
 
+from meterkast.lean import aiohttp
+
+# isort: split
+# These import aiohttp themselves, so it has to be there already.
 import engineio
 import socketio
 
-# isort: off - both import aiohttp, which has to be imported lean
-from meterkast.lean import aiohttp
-
-# isort: on
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
 from meterkast.uplinks import http
 from meterkast.uplinks.http_errors import chain

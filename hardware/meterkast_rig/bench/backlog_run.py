@@ -33,7 +33,7 @@ from meterkast_rig.bench.load import START_MS
 from meterkast_rig.bench.process import own_rss_kib
 
 CHANNELS = 20
-PARALLEL = 16
+PARALLEL = 20
 MONITORS = 4
 _PAGE = 2_000
 _STUCK_S = 60.0

@@ -156,13 +156,10 @@ async def _demo(args: argparse.Namespace) -> int:
             async with _gateway(config, args.speed, iso_utc(clock.now_ms())) as gateway:
                 print(f"  RESET stand-in:   {reset_server.origin}/")
                 print(f"  Wattics stand-in: {wattics_server.origin}/")
-                print(
-                    f"  The clock runs {args.speed:g} times as fast: a half-hour takes {1800 / args.speed:g} s."
-                )
-                print(
-                    "  End with Ctrl-C." if not args.seconds else f"  Ends after {args.seconds:g} s.",
-                    flush=True,
-                )
+                lasts = f"a half-hour takes {1800 / args.speed:g} s"
+                print(f"  The clock runs {args.speed:g} times as fast: {lasts}.")
+                ends = f"Ends after {args.seconds:g} s" if args.seconds else "End with Ctrl-C"
+                print(f"  {ends}.", flush=True)
                 ended_early = await _until(stop, gateway, args.seconds)
             outcome = await _outcome(reset_server, wattics_server)
     print(

@@ -470,12 +470,3 @@ class Delivery:
 
     def _say(self, state: str, detail: str, hint: str) -> None:
         self.state, self.detail, self.hint = state, detail, hint
-
-    async def send_again(self, ids: list[ItemId]) -> None:
-        """Put items that were set aside back into their streams."""
-        await self._store.release(ids)
-        back = set(ids)
-        self.quarantined = [item for item in self.quarantined if item.id not in back]
-        for state in self._streams.values():
-            state.due_ms = UtcMs(0)  # what was set aside is older than what it waits for
-        self.announce()

@@ -130,8 +130,8 @@ class Outbox:
     async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
         """Record that these are about to be sent: tries + 1.
 
-        Not fsynced: nothing promised depends on it being on the card. After a restart everything that waited is in doubt
-        anyway and is sent so that twice is harmless; this saves two flushes a delivery.
+        Not fsynced: nothing promised depends on it being on the card. After a restart everything that waited
+        is in doubt anyway, and is sent so that twice is harmless; this saves two flushes a delivery.
         """
 
         async def work(connection: aiosqlite.Connection) -> None:

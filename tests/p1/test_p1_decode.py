@@ -9,6 +9,7 @@ import pytest
 
 from meterkast_drivers.p1 import capture
 from meterkast_drivers.p1.cipher import Opener
+from meterkast_drivers.p1.profiles import detect
 
 Telegram = Callable[[str], bytes]
 
@@ -168,3 +169,23 @@ def test_unknown_objects_are_kept(telegram: Telegram) -> None:
 def test_bytes_behind_a_telegram_are_skipped(telegram: Telegram) -> None:
     found = capture.as_json(capture.read(telegram("q3d-trailer.telegram"), Opener()))
     assert found["skipped_bytes"] == 10 + 33
+
+
+@pytest.mark.parametrize(
+    ("references", "version", "name"),
+    [
+        (("0-0:42.0.0", "1-0:1.8.0"), "42", "LU"),
+        (("1-0:1.8.1",), "42", "NL 4.2"),
+        (("1-0:1.8.1",), "40", "NL 4.0"),
+        (("1-0:1.8.1",), "50", "NL 5.0"),
+        (("0-0:42.0.0", "1-0:1.8.0"), "", "HU"),
+        (("1-0:1.8.0", "0-0:1.0.0"), "", "SE"),
+        (("1-0:1.8.0", "0-0:1.0.0", "1-0:1.8.4"), "", "LT"),
+        (("1-0:1.8.1", "0-0:96.1.4"), "", "BE"),
+        (("1-0:1.8.1",), "", "NL 2.2"),
+    ],
+)
+def test_a_meter_of_a_maker_that_is_not_known_is_told_by_its_objects(
+    references: tuple[str, ...], version: str, name: str
+) -> None:
+    assert detect("XYZ5unheard-of", references, version).name == name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,15 @@ async def talk(meter_end: int, data: bytes) -> None:
     while True:
         os.write(meter_end, data)
         await asyncio.sleep(0.05)
+
+
+def test_a_port_is_listed_once_and_under_its_lasting_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ttyUSB0", "ttyUSB1"):
+        (tmp_path / name).touch()
+    lasting = tmp_path / "usb-FTDI-if00"
+    lasting.symlink_to(tmp_path / "ttyUSB1")
+    monkeypatch.setattr(port, "_BY_ID", f"{tmp_path}/usb-*")
+    monkeypatch.setattr(port, "_DEVICES", (f"{tmp_path}/ttyUSB*",))
+    assert port.present() == [str(lasting), str(tmp_path / "ttyUSB0")]

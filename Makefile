@@ -40,7 +40,7 @@ $(BIN)/python:
 	  { echo "Meterkast needs Python 3.11 or newer; $(PYTHON) is older. Use make PYTHON=python3.11."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  rm -rf $(VENV); \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); \
 	  else echo "Python lacks its venv module: sudo apt-get install python3-venv"; exit 1; fi; }
 
 # The gateway alone: no Node, no tools.
@@ -65,7 +65,7 @@ $(RESET)/node_modules: $(VENV)/.rig $(RESET)/package-lock.json
 # The page is tested in a real browser: Debian's Chromium.
 browser: $(VENV)/.dev
 	@command -v chromium >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q chromium; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; \
 	  else echo "The page's tests need Chromium: sudo apt-get install chromium"; exit 1; fi; }
 
 clean:

@@ -232,7 +232,7 @@ class Keeper:
             await self._write()
 
     def _transactions(self, frames: Sequence[Frames], closed: Closed) -> list[Keep]:
-        if not (frames or closed.half_hours or closed.composed):
+        if not (frames or closed.half_hours or closed.composed or closed.closed):
             return []
         return [
             Keep(

@@ -106,7 +106,13 @@ class ResetUplink:
         return end_ms
 
     async def deliver(self, stream: str, items: Sequence[Item]) -> str:
-        plan, receipt = self._plans[stream], ""
+        plan, receipt = self._plans.get(stream), ""
+        if plan is None:
+            raise MisconfiguredError(
+                f"monitor {stream} is no longer in the configuration, and readings for it are left",
+                hint=f"Add it to [[{SECTION}.monitors]] again to have them sent.",
+                stream=stream,
+            )
         async with self._lock:
             self._wake()
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from meterkast.model.product import (
     PropertyId,
 )
 from meterkast.model.reading import Batch
+
+_DATA = Path("/var/lib/meterkast")
 
 LISTEN_S = 40.0
 """Long enough for two telegrams of a meter that sends every 10 s, at both speeds."""
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         for product in found.products.values():
             print(f"  {product.name} {product.description.serial}")
     try:
-        args.config.write_text(document(meters), encoding="utf-8")
+        args.config.write_text(document(meters, _database(args.config)), encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"{args.config}: {error.strerror}", hint="Choose another place with --config."
@@ -117,11 +120,12 @@ async def _listen(port: str) -> tuple[Found, str]:
     return found, said
 
 
-def document(meters: Mapping[str, Found]) -> str:
+def document(meters: Mapping[str, Found], database: Path) -> str:
     """The configuration's text for the meters found on each port."""
     parts = [
-        f'[site]\nname = "My site"\n# Half-hours follow this wall clock.\ntime_zone = "{_time_zone()}"\n',
-        '[storage]\n# The folder must exist and be writable.\npath = "/var/lib/meterkast/meterkast.db"\n',
+        '[site]\nname = "My site"\n# Half-hours follow this wall clock, such as "Europe/Amsterdam".\n'
+        f'time_zone = "{_time_zone()}"\n',
+        f'[storage]\n# The folder must exist and be writable.\npath = "{database}"\n',
         '[page]\n# The installer\'s page; "0.0.0.0" opens it to the local network.\n'
         'host = "127.0.0.1"\nport = 8080\n',
     ]
@@ -153,6 +157,11 @@ def _properties(meters: Mapping[str, Found]) -> str:
         if meters
         else "# Run `meterkast init` with the meter plugged in to see its values.\n"
     )
+
+
+def _database(config: Path) -> Path:
+    """Where a packaged gateway keeps its data, if this one may write there; else beside the configuration."""
+    return (_DATA if os.access(_DATA, os.W_OK) else config.absolute().parent) / "meterkast.db"
 
 
 def _time_zone() -> str:

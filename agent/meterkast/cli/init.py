@@ -116,7 +116,7 @@ async def _listen(port: str) -> tuple[Found, str]:
         task.cancel()
     for result in await asyncio.gather(running, reading, return_exceptions=True):
         if isinstance(result, MeterkastError):
-            said = f"{result} {result.hint}"
+            said = f"{result}. {result.hint}"
     return found, said
 
 

@@ -22,6 +22,7 @@ from string import Template
 from meterkast.clock import FastClock
 from meterkast.model.time import UtcMs, iso_utc
 from meterkast_rig import reset, wattics
+from meterkast_rig.demo_uplinks import METERS, UPLINKS
 from meterkast_rig.p1_line import serving as p1_line
 from meterkast_rig.p1_meter import SimulatedMeter
 
@@ -43,55 +44,6 @@ spread_s = 0
 
 [drivers.p1]
 port = "$folder/p1"
-
-[uplinks.reset]
-url = "$reset_url"
-client_id = "demo"
-client_secret = "demo"
-
-[[uplinks.reset.monitors]]
-connection_id = "demo-energy"
-module = "energy"
-label = "Main electricity meter"
-brand = "Rig"
-sku = "P1 DSMR 5"
-serial = "simulated"
-
-[[uplinks.reset.monitors.channels]]
-id = "import"
-label = "From the grid"
-readings = { power_consumption = "electricity/import_total" }
-
-[[uplinks.reset.monitors.channels]]
-id = "export"
-label = "To the grid"
-readings = { power_consumption = "electricity/export_total" }
-
-[uplinks.wattics]
-endpoint = "$wattics_url"
-user = "demo"
-password = "demo"
-
-[[uplinks.wattics.meters]]
-id = "demo-electricity"
-kind = "electricity"
-meter = "electricity"
-phases = 3
-interval_min = 30
-
-[[uplinks.wattics.meters]]
-id = "demo-gas"
-kind = "value"
-value = "gas/volume"
-unit = "m3"
-interval_min = 30
-
-[[uplinks.wattics.meters]]
-id = "demo-water"
-kind = "value"
-value = "water/volume"
-unit = "L"
-interval_min = 30
 """)
 
 
@@ -140,17 +92,13 @@ async def _demo(args: argparse.Namespace) -> int:
         meter = SimulatedMeter(seed=args.seed)
         async with (
             reset.serving() as reset_server,
-            wattics.serving(meters=("demo-electricity", "demo-gas", "demo-water")) as wattics_server,
+            wattics.serving(meters=METERS) as wattics_server,
             p1_line(meter, clock, link=folder / "p1"),
         ):
             config = folder / "meterkast.toml"
             config.write_text(
-                CONFIGURATION.substitute(
-                    folder=folder,
-                    page_port=_free_port(args.port),
-                    reset_url=reset_server.url,
-                    wattics_url=wattics_server.url,
-                ),
+                CONFIGURATION.substitute(folder=folder, page_port=_free_port(args.port))
+                + UPLINKS.substitute(reset_url=reset_server.url, wattics_url=wattics_server.url),
                 encoding="utf-8",
             )
             async with _gateway(config, args.speed, iso_utc(clock.now_ms())) as gateway:

@@ -297,6 +297,29 @@ async def test_a_value_the_meter_does_not_have_is_named_with_those_it_has(site: 
         assert it.gateway.examiner.snapshot().verdict == "problem"
 
 
+async def test_a_stream_that_cannot_be_composed_is_told_and_made_up_for(
+    site: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(SteppedClock()) as it:
+        await it.minutes(5)
+        uplink = it.gateway.uplinks["wattics"]
+        compose = uplink.compose
+
+        def broken(*_: object) -> list[bytes]:
+            raise KeyError("oops")
+
+        monkeypatch.setattr(uplink, "compose", broken)
+        await it.minutes(35)
+        assert "uplink wattics, half: Its half-hours are kept" in it.problems()
+        assert it.gateway.examiner.snapshot().verdict == "problem"
+        assert await it.payloads("half") == []
+        monkeypatch.setattr(uplink, "compose", compose)
+        await it.minutes(1)
+        assert "half: Its half-hours" not in it.problems()
+        assert len(await it.payloads("half")) == 1
+        assert len(await it.payloads("five")) == 7
+
+
 class IdleDriver:
     """A driver that says what a test tells it to."""
 

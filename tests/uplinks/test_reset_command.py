@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import pytest
 
 from meterkast.cli import main
-from meterkast.model.datatypes import ENERGY_CONSUMED
-from meterkast.model.half_hour import HalfHour
-from meterkast.model.product import Medium, ProductDescription, PropertyDescription
-from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, parse_iso
-from meterkast.model.units import Unit
-from meterkast.ports import Keep
-from meterkast_buffer.store import open_store
 from meterkast_rig import reset
-
-NOON = parse_iso("2026-01-15T12:00:00+01:00")
 
 
 def write(folder: Path, url: str = "https://reset.build:8069/v2", secret: str = "hunter2") -> str:
@@ -90,9 +80,9 @@ def test_show_needs_no_secret_and_marks_example_values(
 
 
 def test_show_prints_the_newest_closed_half_hour_and_what_is_acknowledged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, fill: Callable[[Path], Coroutine[None, None, None]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asyncio.run(_fill(tmp_path / "meterkast.db"))
+    asyncio.run(fill(tmp_path / "meterkast.db"))
     assert main(["reset", "show", "--config", write(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith('{"message_id":"mk-0123456789ab_')
@@ -110,17 +100,3 @@ def test_configuration_without_reset_is_said_so(tmp_path: Path, capsys: pytest.C
     file.write_text("")
     assert main(["reset", "test", "--config", str(file)]) == 1
     assert "has no [uplinks.reset]" in capsys.readouterr().err
-
-
-async def _fill(path: Path) -> None:
-    store = await open_store(path)
-    product = ProductDescription(identity="p1:E1", name="Electricity meter", medium=Medium.ELECTRICITY)
-    wanted = PropertyDescription(
-        key="import_total", name="Import", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR
-    )
-    _, properties = await store.declare(product, [wanted])
-    prop = properties["import_total"].id
-    row = HalfHour(property_id=prop, end_ms=NOON, value=Quantity(84_276), taken_ms=NOON, count=1)
-    await store.keep(Keep(now_ms=NOON, half_hours=[row], closed={(prop, HALF_HOUR_MS): NOON}))
-    await store.set_state("gateway", "device_id", "mk-0123456789ab")
-    await store.close()

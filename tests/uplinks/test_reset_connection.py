@@ -8,9 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -446,18 +444,9 @@ async def test_wrong_namespace_names_itself() -> None:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for localhost that nobody knows, and a server's context with it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return cert, context
+def certificate(authority: Any) -> tuple[Path, ssl.SSLContext]:
+    """An authority that nobody knows, and a server's context with its certificate for localhost."""
+    return Path(authority.file), authority.server()
 
 
 async def test_authority_of_ones_own_is_trusted_when_it_is_named(

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import pytest
 
 from meterkast.cli import main
-from meterkast.model.datatypes import ENERGY_CONSUMED
-from meterkast.model.half_hour import HalfHour
-from meterkast.model.product import Medium, ProductDescription, PropertyDescription
-from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, parse_iso
-from meterkast.model.units import Unit
-from meterkast.ports import Keep
-from meterkast_buffer.store import open_store
 from meterkast_rig import wattics
-
-NOON = parse_iso("2026-01-15T12:00:00+01:00")
 
 
 def write(folder: Path, endpoint: str = "demo", password: str = "hunter2") -> str:
@@ -81,8 +71,12 @@ def test_show_marks_example_values_while_nothing_is_closed(
     assert "hunter2" not in said
 
 
-def test_show_prints_the_newest_closed_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asyncio.run(_fill(tmp_path / "meterkast.db"))
+def test_show_prints_the_newest_closed_interval(
+    tmp_path: Path,
+    fill: Callable[[Path], Coroutine[None, None, None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asyncio.run(fill(tmp_path / "meterkast.db"))
     assert main(["wattics", "show", "--config", write(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == '{"id":"shop-main","tsISO8601":"2026-01-15T12:00:00.000+01:00","pC_1":84276}'
@@ -94,16 +88,3 @@ def test_configuration_without_wattics_is_said_so(tmp_path: Path, capsys: pytest
     file.write_text("")
     assert main(["wattics", "test", "--config", str(file)]) == 1
     assert "has no [uplinks.wattics]" in capsys.readouterr().err
-
-
-async def _fill(path: Path) -> None:
-    store = await open_store(path)
-    product = ProductDescription(identity="p1:E1", name="Electricity meter", medium=Medium.ELECTRICITY)
-    wanted = PropertyDescription(
-        key="import_total", name="Import", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR
-    )
-    _, properties = await store.declare(product, [wanted])
-    prop = properties["import_total"].id
-    row = HalfHour(property_id=prop, end_ms=NOON, value=Quantity(84_276), taken_ms=NOON, count=1)
-    await store.keep(Keep(now_ms=NOON, half_hours=[row], closed={(prop, HALF_HOUR_MS): NOON}))
-    await store.close()

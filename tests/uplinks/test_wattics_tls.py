@@ -10,14 +10,11 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import parse_iso, zone
@@ -31,62 +28,6 @@ from meterkast_rig import wattics
 NOW = datetime.now(UTC)
 AMSTERDAM = zone("Europe/Amsterdam")
 METERS = tuple(Meter(id=name, interval_min=30, meter="E") for name in ("m1", "m2", "m3"))
-
-
-class Authority:
-    """A certificate authority of this test, and certificates it signs."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._builder(
-            self._subject, self._key.public_key(), NOW + timedelta(days=2)
-        ).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.file = str(folder / f"{name}.pem")
-        Path(self.file).write_bytes(
-            certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        )
-
-    def server(self, name: str = "localhost", until: datetime = NOW + timedelta(days=1)) -> ssl.SSLContext:
-        """What a server of that name shows."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        signed = (
-            self._builder(subject, key.public_key(), until)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        file = self.folder / f"{self.name}-{name}.pem"
-        file.write_bytes(
-            signed.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, until: datetime
-    ) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._subject)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - timedelta(days=3))
-            .not_valid_after(until)
-        )
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "ours")
 
 
 @contextlib.asynccontextmanager
@@ -117,7 +58,7 @@ async def asked(url: str, ca_file: str = "") -> str:
             return http.explain(error, url)[0] if http.nothing_sent(error) else "in doubt"
 
 
-async def test_private_authority_is_accepted_only_when_it_is_set(authority: Authority) -> None:
+async def test_private_authority_is_accepted_only_when_it_is_set(authority: Any) -> None:
     async with https(authority.server()) as url:
         assert await asked(url, authority.file) == "fine"
         assert "an authority that is not known here" in await asked(url)
@@ -126,15 +67,15 @@ async def test_private_authority_is_accepted_only_when_it_is_set(authority: Auth
     assert "certificate for localhost, issued by ours, valid until " in steps[-1].detail
 
 
-WRONG: dict[str, tuple[Callable[[Authority], ssl.SSLContext], str]] = {
+WRONG: dict[str, tuple[Callable[[Any], ssl.SSLContext], str]] = {
     "name": (lambda ca: ca.server("elsewhere.example"), "is for another name"),
     "expired": (lambda ca: ca.server(until=NOW - timedelta(hours=1)), "has expired"),
-    "authority": (lambda ca: Authority(ca.folder, "theirs").server(), "an authority that is not known here"),
+    "authority": (lambda ca: type(ca)(ca.folder, "theirs").server(), "an authority that is not known here"),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_wrong_certificate_is_refused_and_named(authority: Authority, wrong: str) -> None:
+async def test_wrong_certificate_is_refused_and_named(authority: Any, wrong: str) -> None:
     shown, says = WRONG[wrong]
     async with https(shown(authority)) as url:
         assert says in await asked(url, authority.file)
@@ -180,7 +121,7 @@ async def test_probe_stops_at_a_closed_port() -> None:
     assert "hunter2" not in steps[-1].detail
 
 
-async def test_probe_goes_through_a_proxy(authority: Authority) -> None:
+async def test_probe_goes_through_a_proxy(authority: Any) -> None:
     seen: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -300,7 +241,7 @@ async def test_connection_test_names_a_wrong_setting() -> None:
     assert "production" in step.detail
 
 
-def test_a_context_is_made_once_and_anew_when_its_file_changes(authority: Authority) -> None:
+def test_a_context_is_made_once_and_anew_when_its_file_changes(authority: Any) -> None:
     first = tls_context(authority.file)
     assert tls_context(authority.file) is first
     os.utime(authority.file, ns=(1, 1))

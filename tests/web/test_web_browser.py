@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -30,8 +29,6 @@ PHONE = {"width": 360, "height": 740}
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("the Python package playwright is missing: pip install playwright")
     if shutil.which(CHROMIUM) is None:
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium, or set METERKAST_CHROMIUM")
     from playwright.async_api import async_playwright

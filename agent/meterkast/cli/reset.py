@@ -7,30 +7,25 @@ import asyncio
 from pathlib import Path
 
 from meterkast.cli.newest import newest_in
-from meterkast.cli.run import DEFAULT
+from meterkast.cli.platform import add_test_and_show, kept, section, tell
 from meterkast.clock import SystemClock
-from meterkast.config import Config, decode, load
-from meterkast.model.errors import ConfigError
+from meterkast.config import Config
 from meterkast.model.time import Grid, zone
 from meterkast.ports import Wanted
 from meterkast.uplinks.reset import Settings
 from meterkast.uplinks.reset.plan import plans
-from meterkast.uplinks.reset.settings import SECTION, secret
+from meterkast.uplinks.reset.settings import secret
 from meterkast.uplinks.reset.show import Site, show
 from meterkast.uplinks.reset.uplink import SCOPE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their arguments."""
-    commands = parser.add_subparsers(dest="reset_command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("test", "DNS, TCP, TLS, namespace and credentials; creates nothing"),
-        ("show", "the exact messages it would send, from the newest closed half-hours"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument(
-            "--config", type=Path, default=DEFAULT, help="configuration file (default %(default)s)"
-        )
+    add_test_and_show(
+        parser,
+        test="DNS, TCP, TLS, namespace and credentials; creates nothing",
+        show="the exact messages it would send, from the newest closed half-hours",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,14 +34,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError, StorageError: As the message says.
     """
-    config = load(args.config)
-    if "reset" not in config.uplinks:
-        raise ConfigError(f"{args.config} has no [{SECTION}]", hint="Add that section; the sample shows one.")
-    settings = decode(Settings, config.uplinks["reset"], SECTION)
-    if args.reset_command == "test":
+    config, settings = section(args.config, "reset", Settings)
+    if args.action == "test":
         return asyncio.run(_test(settings))
-    path = Path(config.storage.path)
-    for line in asyncio.run(_show(config, settings, path if path.exists() else None)):
+    for line in asyncio.run(_show(config, settings, kept(config))):
         print(line)
     return 0
 
@@ -58,10 +49,7 @@ async def _test(settings: Settings) -> int:
     shared = secret(settings)
     from meterkast.uplinks.reset.check import check  # the only part that needs python-socketio
 
-    steps = await check(settings, shared)
-    for step in steps:
-        print(f"{'ok  ' if step.ok else 'FAIL'} {step.name}: {step.detail}")
-    return 0 if all(step.ok for step in steps) else 2
+    return tell(await check(settings, shared))
 
 
 async def _show(config: Config, settings: Settings, path: Path | None) -> list[str]:

@@ -7,10 +7,9 @@ import asyncio
 from pathlib import Path
 
 from meterkast.cli.newest import newest_in
-from meterkast.cli.run import DEFAULT
+from meterkast.cli.platform import add_test_and_show, kept, section, tell
 from meterkast.clock import SystemClock
-from meterkast.config import Config, decode, load
-from meterkast.model.errors import ConfigError
+from meterkast.config import Config
 from meterkast.model.time import zone
 from meterkast.ports import Wanted
 from meterkast.uplinks.context import Closed
@@ -20,15 +19,11 @@ from meterkast.uplinks.wattics.show import show
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their arguments."""
-    commands = parser.add_subparsers(dest="wattics_command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("test", "DNS, TCP, TLS, and the last packet of every meter; sends nothing"),
-        ("show", "the exact packets it would send, from the newest closed intervals"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument(
-            "--config", type=Path, default=DEFAULT, help="configuration file (default %(default)s)"
-        )
+    add_test_and_show(
+        parser,
+        test="DNS, TCP, TLS, and the last packet of every meter; sends nothing",
+        show="the exact packets it would send, from the newest closed intervals",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,16 +32,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError, StorageError: As the message says.
     """
-    config = load(args.config)
-    if "wattics" not in config.uplinks:
-        raise ConfigError(
-            f"{args.config} has no [uplinks.wattics]", hint="Add that section; the sample shows one."
-        )
-    settings = decode(Settings, config.uplinks["wattics"], "uplinks.wattics")
-    if args.wattics_command == "test":
+    config, settings = section(args.config, "wattics", Settings)
+    if args.action == "test":
         return asyncio.run(_test(config, settings))
-    path = Path(config.storage.path)
-    for line in asyncio.run(_show(config, settings, path if path.exists() else None)):
+    for line in asyncio.run(_show(config, settings, kept(config))):
         print(line)
     return 0
 
@@ -54,10 +43,7 @@ def run(args: argparse.Namespace) -> int:
 async def _test(config: Config, settings: Settings) -> int:
     from meterkast.uplinks.wattics.check import check  # the only part that needs aiohttp
 
-    steps = await check(settings, zone(config.site.time_zone), SystemClock().now_ms())
-    for step in steps:
-        print(f"{'ok  ' if step.ok else 'FAIL'} {step.name}: {step.detail}")
-    return 0 if all(step.ok for step in steps) else 2
+    return tell(await check(settings, zone(config.site.time_zone), SystemClock().now_ms()))
 
 
 async def _show(config: Config, settings: Settings, path: Path | None) -> list[str]:

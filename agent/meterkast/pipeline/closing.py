@@ -329,6 +329,10 @@ class Closing:
         kept = self._done.get((property_id, HALF_HOUR_MS))
         return kept[max(kept)] if kept else None
 
+    def failed(self) -> set[tuple[str, str]]:
+        """(uplink, stream) whose next interval the uplink's code cannot compose; it is tried each minute."""
+        return {(one.stream.uplink, one.stream.name) for one in self.streams if one.failed}
+
     def restarts(self) -> dict[PropertyId, int]:
         """Registers that began again, and how often since the start."""
         return {

@@ -16,7 +16,7 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import takewhile
 
 from meterkast.model.delivery import Item, ItemId
@@ -29,6 +29,7 @@ from meterkast.model.errors import (
 )
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.backoff import Backoff
+from meterkast.pipeline.stream_state import WHOLE, StreamState
 from meterkast.ports import Clock, Store, Trust, Uplink
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,6 @@ STUBBORN = 3
 CLOCK_S = 10.0
 """How often the clock is asked again while the time is unknown."""
 
-WHOLE = 1_000_000
-"""No limit of ours on a batch."""
-
 PAGE = 200
 """Items read from the outbox at once."""
 
@@ -66,39 +64,6 @@ TURN_S = 1.0
 
 ROUND_S = 20.0
 """Real time that streams with a backlog have together, before others join them."""
-
-
-@dataclass(slots=True)
-class StreamState:
-    """Where one stream is.
-
-    Attributes:
-        retry_at_ms: Not before this.
-        limit: The largest batch; halved while looking for the item that is refused.
-        narrow_until: The last item of the batch that is being halved.
-        refusals: How often the oldest item was refused.
-        row: Its items that were refused in a row and set aside.
-        probing: All of them were; one item is tried now and then.
-        paused, hint: Why it is paused or behind the others, and what to do; empty where it is not.
-        trouble: What its last failure said, and the hint.
-        due_ms: When its oldest item may be sent.
-        busy: A batch is with the uplink.
-    """
-
-    backoff: Backoff
-    retry_at_ms: UtcMs = UtcMs(0)
-    limit: int = WHOLE
-    narrow_until: ItemId | None = None
-    refusals: int = 0
-    row: dict[ItemId, Item] = field(default_factory=dict)
-    probing: bool = False
-    probes: int = 0
-    paused: str = ""
-    hint: str = ""
-    trouble: tuple[str, str] = ("", "")
-    due_ms: UtcMs = UtcMs(0)
-    page: list[Item] = field(default_factory=list)
-    busy: bool = False
 
 
 def _internal(error: Exception) -> NotDeliveredError:
@@ -171,12 +136,14 @@ class Delivery:
                         loaded = True
                     pause_s = await self._round()
                 except Exception as error:
+                    # This task is the uplink's only one: it waits and shows why, but never ends.
                     pause_s = self._hold_all(error)
                 await self._wait(pause_s)
         finally:
             try:
                 await self.uplink.close()
             except Exception:
+                # The gateway is stopping; an uplink that cannot close must not keep the others from it.
                 log.exception("uplink not closed", extra={"uplink": self.uplink.name})
 
     async def _wait(self, pause_s: float | None) -> None:

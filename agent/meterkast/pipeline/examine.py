@@ -37,6 +37,11 @@ from meterkast.ports import Clock, LinkState, Store, Trust
 LOW_DISK_BYTES = 64 * 1024 * 1024
 """Below this the installer must act: a month of half-hours and outbox still fits."""
 
+NOT_COMPOSED = (
+    "Its half-hours are kept, but an internal error keeps them from being put into the platform's form. "
+    "Nothing is lost. Please report this, with the log."
+)
+
 SETTLING_MS = 2 * MINUTE_MS
 """After a start, meters and platforms get this long before their silence is called a problem."""
 
@@ -186,7 +191,7 @@ class Examiner:
         )
 
     def _uplinks(self) -> tuple[UplinkHealth, ...]:
-        statuses = self._store.streams()
+        statuses, failed = self._store.streams(), self._closing.failed()
         found = []
         for name, delivery in self._deliveries.items():
             streams = []
@@ -204,7 +209,13 @@ class Examiner:
                         quarantined=status.quarantined if status else 0,
                         composed_ms=status.composed_ms if status else None,
                         delivered_ms=status.delivered_ms if status else None,
-                        problem=f"{state.paused} {state.hint}" if state and state.paused else "",
+                        problem=(
+                            NOT_COMPOSED
+                            if key in failed
+                            else f"{state.paused} {state.hint}"
+                            if state and state.paused
+                            else ""
+                        ),
                     )
                 )
             own = [status for (uplink, _), status in statuses.items() if uplink == name]

@@ -97,6 +97,7 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except ConnectionError:
         raise  # the client went away; there is nobody to tell
     except Exception:
+        # A fault in one page is answered in words, without the trace that aiohttp would log and show.
         log.exception("page failed", extra={"path": request.path})
         return _refusal(
             request, 500, "This page failed.", "Try again; the gateway's log says what went wrong."

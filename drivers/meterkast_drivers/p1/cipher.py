@@ -60,7 +60,9 @@ class Opener:
         apdu = _apdu(data)
         try:
             return bytes(apdu.to_plain_apdu(self._key, self._auth_key))
-        except Exception:  # the library has errors of its own, of cryptography, of struct
+        except Exception:
+            # The library lets errors of its own, of cryptography and of struct out. All mean that this key
+            # does not open it, which `open` says and counts.
             return b""
 
     def _unauthenticated(self, data: bytes) -> bytes:
@@ -70,11 +72,12 @@ class Opener:
         """
         if self._own_auth_key:
             return b""
-        try:
-            from dsmr_parser.parsers import _decrypt_without_verification
+        from dsmr_parser.parsers import _decrypt_without_verification
 
-            text = bytes(_decrypt_without_verification(_apdu(data), self._key))
-        except Exception:
+        apdu = _apdu(data)
+        try:
+            text = bytes(_decrypt_without_verification(apdu, self._key))
+        except Exception:  # as in `_plain`: the key does not open it
             return b""
         return text if [frame.checksum for frame in verified(text)] == [Checksum.OK] else b""
 
@@ -92,7 +95,7 @@ def _apdu(data: bytes) -> Any:  # the library has no types
 
     try:
         return GeneralGlobalCipher.from_bytes(data)
-    except Exception as error:
+    except Exception as error:  # of struct, of enums, of asserts: all mean damage
         raise SealedError(
             f"a damaged encrypted telegram: {error}", hint="Check cable and plug if it happens often."
         ) from error

@@ -109,6 +109,7 @@ class KernelTimers:
         self._seen = -1
         self._commit()
         self.write_back()
+        # The kernel accounts for what it has just written a moment later; the counting begins after that.
         time.sleep(0.05)
 
     def tick(self) -> None:

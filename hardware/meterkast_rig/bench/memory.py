@@ -17,7 +17,8 @@ from meterkast.model.time import iso_utc
 from meterkast_rig import reset, wattics
 from meterkast_rig.bench import load
 from meterkast_rig.bench.figure import Figure
-from meterkast_rig.bench.process import BASIC, UPLINKS, running
+from meterkast_rig.bench.process import BASIC, running
+from meterkast_rig.demo_uplinks import UPLINKS
 from meterkast_rig.p1_line import serving as p1_line
 
 TITLE = "Memory: a day with P1, RESET, Wattics and the page in use"

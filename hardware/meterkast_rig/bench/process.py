@@ -25,46 +25,6 @@ spread_s = 0
 port = "$folder/p1"
 """)
 
-UPLINKS = Template("""\
-[uplinks.reset]
-url = "$reset_url"
-client_id = "demo"
-client_secret = "demo"
-[[uplinks.reset.monitors]]
-connection_id = "energy"
-module = "energy"
-brand = "Rig"
-sku = "P1"
-serial = "simulated"
-[[uplinks.reset.monitors.channels]]
-id = "import"
-readings = { power_consumption = "electricity/import_total" }
-[[uplinks.reset.monitors.channels]]
-id = "export"
-readings = { power_consumption = "electricity/export_total" }
-[uplinks.wattics]
-endpoint = "$wattics_url"
-user = "demo"
-password = "demo"
-[[uplinks.wattics.meters]]
-id = "electricity"
-meter = "electricity"
-phases = 3
-interval_min = 30
-[[uplinks.wattics.meters]]
-id = "gas"
-kind = "value"
-value = "gas/volume"
-unit = "m3"
-interval_min = 30
-[[uplinks.wattics.meters]]
-id = "water"
-kind = "value"
-value = "water/volume"
-unit = "L"
-interval_min = 30
-""")
-
 
 class GatewayProcess:
     """A running `meterkast run`.

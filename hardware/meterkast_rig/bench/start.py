@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from meterkast_rig.bench.figure import Figure
-from meterkast_rig.bench.process import BASIC, UPLINKS, running
+from meterkast_rig.bench.process import BASIC, running
+from meterkast_rig.demo_uplinks import UPLINKS
 
 TITLE = "Start: from exec to ready for the first telegram"
 RUNS = 7

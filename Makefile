@@ -59,7 +59,7 @@ $(VENV)/.dev: $(VENV)/.rig $(REQUIREMENTS)/dev.txt
 
 # The RESET stand-in runs on the Socket.IO server that RESET states; Node comes from PyPI or the system.
 $(RESET)/node_modules: $(VENV)/.rig $(RESET)/package-lock.json
-	$(BIN)/python -c 'from meterkast_rig.reset import FOLDER, install; install(FOLDER)'
+	$(BIN)/python -c 'from meterkast.nodejs import install; from meterkast_rig.reset import FOLDER; install(FOLDER)'
 	touch $@
 
 # The page is tested in a real browser: Debian's Chromium.

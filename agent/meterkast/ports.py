@@ -10,11 +10,22 @@ from typing import Protocol
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
+    Availability,
+    InstallationMessage,
+    Node,
+    NodeDescription,
+    NodeId,
+    Pending,
+    PendingDescription,
+    PendingId,
+    PendingStatus,
     Product,
     ProductDescription,
+    ProductId,
     Property,
     PropertyDescription,
     PropertyId,
+    PropertyMapping,
 )
 from meterkast.model.reading import Batch, Frames
 from meterkast.model.time import UtcMs
@@ -76,6 +87,48 @@ class Catalog(Protocol):
         Raises:
             StorageError: The database refused.
         """
+
+
+class Inventory(Catalog, Protocol):
+    """The catalog of a driver that knows its devices as nodes of a network.
+
+    Every method raises StorageError when the database refuses.
+    """
+
+    async def products(self) -> Sequence[Product]:
+        """All there are, other drivers' too."""
+
+    async def properties(self) -> Sequence[Property]:
+        """All there are, other drivers' too."""
+
+    async def nodes(self) -> Sequence[Node]:
+        """All there are, other drivers' too."""
+
+    async def declare_node(self, node: NodeDescription) -> Node:
+        """The node of that identity, with its id; made or updated as needed."""
+
+    async def remove_node(self, identity: str) -> None:
+        """The node is no longer in its network. Its product, and all that was measured, stays."""
+
+    async def map_properties(self, node_id: NodeId, mappings: Sequence[PropertyMapping]) -> None:
+        """Which values of the node are which properties, from now on."""
+
+    async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
+        """From when on the product can be reached or not; the same again writes nothing."""
+
+    async def report(self, message: InstallationMessage) -> None:
+        """Keep one step of an installation."""
+
+    async def pend(self, pending: PendingDescription) -> Pending:
+        """Keep a value that is to be written, with an id."""
+
+    async def update_pending(
+        self, pending_id: PendingId, status: PendingStatus, *, eta_ms: UtcMs | None = None, detail: str = ""
+    ) -> None:
+        """Where a value on its way is now."""
+
+    async def pendings(self, *, open_only: bool = True, limit: int = 200) -> Sequence[Pending]:
+        """Values on their way, oldest first; with `open_only` those in WAKEUP or SENDING alone."""
 
 
 class LinkState(StrEnum):

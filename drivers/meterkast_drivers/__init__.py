@@ -6,4 +6,5 @@ Each module has `Settings` (its section of the configuration) and
 
 KINDS = {
     "p1": "meterkast_drivers.p1.driver",
+    "zwave": "meterkast_drivers.zwave.driver",
 }

@@ -20,7 +20,7 @@ import socketio
 
 from meterkast.model.errors import ConfigError
 from meterkast_rig import reset
-from meterkast_rig.reset.node import find_node
+from meterkast.nodejs import find_node
 
 # Starting Node takes most of a second, so all tests share one stand-in and the event loop it was started in.
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -23,6 +23,10 @@ class LinkLostError(MeterkastError):
     """Close, wait, open again: a port, socket or server went away."""
 
 
+class RefusedError(MeterkastError):
+    """A person's order cannot be carried out: nothing was changed; the message says why."""
+
+
 class StorageError(MeterkastError):
     """The database refused: keep in memory what was to be written and try again."""
 

@@ -8,15 +8,17 @@ node), never a channel number or a port's name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NewType
 
 from meterkast.model.datatypes import DATATYPES, Aggregation, Datatype, DatatypeId, Kind
+from meterkast.model.time import UtcMs
 from meterkast.model.units import Unit
 
 ProductId = NewType("ProductId", int)
 PropertyId = NewType("PropertyId", int)
 NodeId = NewType("NodeId", int)
+PendingId = NewType("PendingId", int)
 
 
 class Medium(StrEnum):
@@ -36,10 +38,11 @@ class ProductDescription:
     """What a driver knows of a device before the store has given it an id.
 
     Attributes:
-        identity: Unique and lasting: `p1:<equipment identifier>`, `zwave:<home id>:<node>:<endpoint>`.
+        identity: Unique and lasting: `p1:<equipment identifier>`, `zwave:<home id>:<node>`.
         name: What a person calls it at first, such as "Electricity meter".
         medium: What it measures.
         maker, model, serial: As the device tells them; empty where it does not.
+        type: Its kind in its network's words (BeNext 3.1): a Z-Wave device class, such as "Binary Switch".
     """
 
     identity: str
@@ -48,6 +51,7 @@ class ProductDescription:
     maker: str = ""
     model: str = ""
     serial: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,8 @@ class PropertyDescription:
         unit: The canonical unit its values are kept in; the generic 54 and 56 have none of their own.
         decimals: Digits behind the point of the values kept.
         reference: Where it comes from, in the source's words: `1-0:1.8.1`, `50-0-value-65537`.
-        fresh_ms: How long a value stands after it was measured; then it is unknown.
+        fresh_ms: How long a value stands after it was measured; then it is unknown. Twice the device's own
+            reporting interval.
         late_ms: How much later than measured a value may arrive (hourly gas: over an hour); 0 for at once.
         sending, receiving: Whether the device reports the value, and takes it.
         aggregation: What stands for an interval; None for the datatype's own.
@@ -123,18 +128,53 @@ class Property:
         return self.description.aggregation or self.datatype.aggregation
 
 
+class NodeStatus(IntEnum):
+    """How a node can be reached (BeNext 5.3)."""
+
+    AVAILABLE = 0
+    UNSTABLE = 1
+    NO_CONNECTION = 2
+
+
+class Protocol(StrEnum):
+    """How a node talks (BeNext 5.3)."""
+
+    ZWAVE = "zwave"
+    P1 = "p1"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A device as its network sees it (BeNext 5.3): a P1 port or M-Bus channel, a Z-Wave node.
+class NodeDescription:
+    """A device as its network sees it, before the store has given it an id (BeNext 5.3).
 
     Attributes:
-        status: 0 unknown, 1 reachable, 2 unreachable (BeNext 5.3).
+        identity: Unique in its time: `zwave:<home id>:<node>`. A number given out again is another node.
+        protocol: How it talks.
+        product_id: The product behind it; None until there is one.
+        zwave_id: Its number in the Z-Wave network.
+        status: How it can be reached.
+        serial, version: As the device tells them; empty where it does not.
+        security: How it was added: "S2_AccessControl", …, "none"; empty where there is no such thing.
+        last_seen_ms: When it was heard last; None before.
     """
 
-    id: NodeId
     identity: str
-    product_id: ProductId | None
-    status: int = 0
+    protocol: Protocol
+    product_id: ProductId | None = None
+    zwave_id: int | None = None
+    status: NodeStatus = NodeStatus.AVAILABLE
+    serial: str = ""
+    version: str = ""
+    security: str = ""
+    last_seen_ms: UtcMs | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node with its id."""
+
+    id: NodeId
+    description: NodeDescription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +184,7 @@ class PropertyMapping:
     Attributes:
         channel: Endpoint of the node; 0 for P1, the M-Bus channel for its meters.
         command_class: Z-Wave command class; 0 for P1.
-        parameter: Scale of a Z-Wave value; the OBIS reference of a P1 value.
+        parameter: Scale or type of a Z-Wave value, in digits; the OBIS reference of a P1 value.
     """
 
     node_id: NodeId
@@ -152,3 +192,89 @@ class PropertyMapping:
     channel: int
     command_class: int
     parameter: str
+
+
+class Availability(StrEnum):
+    """How a product can be reached (BeNext 4.1)."""
+
+    AVAILABLE = "available"
+    RETRYING = "retrying"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvailabilityChange:
+    """From when on a product could be reached or not (BeNext 4.1)."""
+
+    product_id: ProductId
+    status: Availability
+    at_ms: UtcMs
+
+
+class Installation(StrEnum):
+    """Which of the two ways an installation message speaks of."""
+
+    INSTALL = "install"  # BeNext 5.5
+    DEINSTALL = "deinst"  # BeNext 5.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationMessage:
+    """One step of adding or removing a device (BeNext 5.5, 5.6).
+
+    Attributes:
+        product_id: The product it is for; None where that is not known.
+        status: BeNext's word, such as `install_searching`.
+        detail: One plain sentence for the installer; empty where the word says it.
+    """
+
+    kind: Installation
+    product_id: ProductId | None
+    status: str
+    at_ms: UtcMs
+    detail: str = ""
+
+
+class PendingStatus(StrEnum):
+    """Where a value that was to be written to a device is."""
+
+    WAKEUP = "wakeup"  # waits until the device wakes up
+    SENDING = "sending"  # handed to the radio, not confirmed
+    DONE = "done"  # the device confirmed it
+    FAILED = "failed"  # refused, or nobody answered
+    REPLACED = "replaced"  # a newer value for the same property took its place
+    CANCELLED = "cancelled"  # by a person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDescription:
+    """A value on its way to a device (BeNext 5.8).
+
+    Attributes:
+        node_id, property_id: What it is written to.
+        channel, command_class, parameter: As in its property mapping.
+        value: As text, in the property's canonical unit.
+        status: Where it is.
+        at_ms: When it was asked for.
+        eta_ms: When it will probably be sent; None where that is not known.
+        detail: Why it failed, or what it waits for; one plain sentence.
+    """
+
+    node_id: NodeId
+    property_id: PropertyId
+    channel: int
+    command_class: int
+    parameter: str
+    value: str
+    status: PendingStatus
+    at_ms: UtcMs
+    eta_ms: UtcMs | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A value on its way, with its id."""
+
+    id: PendingId
+    description: PendingDescription

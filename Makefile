@@ -5,14 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := deploy/requirements
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+# What runs on Node.js: the Z-Wave server, and two parts of the rig.
+SERVICE := drivers/meterkast_drivers/zwave/service
 RESET := hardware/meterkast_rig/reset
+STICK := hardware/meterkast_rig/zwave
+NODE := $(SERVICE) $(RESET) $(STICK)
+# npm writes this file last, when everything else is in place.
+NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
 .PHONY: demo test bench lint run coverage lock clean browser
 
-demo: $(VENV)/.rig $(RESET)/node_modules ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
+demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
 
-test: lint $(RESET)/node_modules browser ## everything that is checked on every change
+test: lint $(NODE_MODULES) browser ## everything that is checked on every change
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json
 	$(BIN)/python tests/coverage_floor.py
 
@@ -22,7 +28,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev $(RESET)/node_modules ## figures into docs/benchmarks.md
+bench: $(VENV)/.dev $(NODE_MODULES) ## figures into docs/benchmarks.md
 	$(BIN)/python -m meterkast_rig.bench
 
 run: $(VENV)/.run ## the gateway with ./meterkast.toml
@@ -57,10 +63,9 @@ $(VENV)/.dev: $(VENV)/.rig $(REQUIREMENTS)/dev.txt
 	$(INSTALL) --require-hashes -r $(REQUIREMENTS)/dev.txt
 	touch $@
 
-# The RESET stand-in runs on the Socket.IO server that RESET states; Node comes from PyPI or the system.
-$(RESET)/node_modules: $(VENV)/.rig $(RESET)/package-lock.json
-	$(BIN)/python -c 'from meterkast.nodejs import install; from meterkast_rig.reset import FOLDER; install(FOLDER)'
-	touch $@
+# Exactly what the lock file says; Node comes from PyPI or the system.
+$(NODE_MODULES): %/node_modules/.package-lock.json: %/package-lock.json | $(VENV)/.rig
+	$(BIN)/python -c 'from pathlib import Path; from meterkast.nodejs import install; install(Path("$*"))'
 
 # The page is tested in a real browser: Debian's Chromium.
 browser: $(VENV)/.dev
@@ -69,4 +74,4 @@ browser: $(VENV)/.dev
 	  else echo "The page's tests need Chromium: sudo apt-get install chromium"; exit 1; fi; }
 
 clean:
-	rm -rf $(VENV) $(RESET)/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage* demo-data
+	rm -rf $(VENV) $(NODE:%=%/node_modules) .mypy_cache .ruff_cache .pytest_cache .coverage* demo-data

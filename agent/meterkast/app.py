@@ -13,13 +13,15 @@ import logging
 import random
 import signal
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from meterkast.config import Config, decode, nearest
+from meterkast.config import Config, control_socket, decode, nearest
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, zone
+from meterkast.network import Network
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery, slot_ms
 from meterkast.pipeline.examine import Examiner
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 PAGE_RETRY_S = 30.0
-"""How long until a page whose port was taken is tried again, in real time."""
+"""How long until a page or control socket that could not be opened is tried again, in real time."""
 
 
 def _module(kinds: Mapping[str, str], name: str, section: str) -> Any:
@@ -169,6 +171,11 @@ class Gateway:
         self.supervisors = [
             Supervisor(driver, self.intake.emit, clock, outages, random.random) for driver in drivers
         ]
+        self.networks: dict[str, Network] = {
+            driver.name: network
+            for driver in drivers
+            if (network := getattr(driver, "network", None)) is not None
+        }
         self.examiner = Examiner(
             site=config.site.name,
             zone=config.site.time_zone,
@@ -201,47 +208,85 @@ class Gateway:
                 group.create_task(delivery.run(), name=f"uplink {name}")
                 for name, delivery in self.deliveries.items()
             ]
-            page = Page(self)
-            showing = group.create_task(page.run(), name="page")
+            page, control = Page(self), ControlSocket(self)
+            showing = [group.create_task(door.run(), name=door.name) for door in (page, control)]
             await page.tried.wait()
+            await control.tried.wait()
             ready(page.url)
             await stop.wait()
             await _cancel(reading)
             await _cancel([keeping])
             await self.keeper.finish()
             await _cancel(delivering)
-            await _cancel([showing])
+            await _cancel(showing)
 
 
-class Page:
-    """The gateway's page. Metering never depends on it: where its port is taken it is tried again.
+class Opened(Protocol):
+    """A door that is open."""
+
+    async def close(self) -> None: ...
+
+
+class Door(ABC):
+    """Where the gateway can be asked. Metering never depends on it: what cannot be opened is tried again.
 
     Attributes:
         tried: Set when it was tried once.
-        url: Its address; "" while there is none.
     """
+
+    name = ""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.tried = asyncio.Event()
-        self.url = ""
+
+    @abstractmethod
+    def wanted(self) -> bool:
+        """Whether there is to be one."""
+
+    @abstractmethod
+    async def open(self) -> Opened:
+        """Open it.
+
+        Raises:
+            ConfigError: It cannot be opened now.
+        """
 
     async def run(self) -> None:
-        """Serve it until cancelled; return at once where it is switched off."""
-        settings = self._gateway.config.page
+        """Hold it open until cancelled; return at once where it is not wanted."""
         try:
-            while settings.enabled:
+            while self.wanted():
                 try:
-                    await self._serve()
+                    opened = await self.open()
                 except ConfigError as error:
                     if not self.tried.is_set():
-                        log.error("no page", extra={"reason": str(error), "hint": error.hint})
+                        log.error(f"no {self.name}", extra={"reason": str(error), "hint": error.hint})
                     self.tried.set()
                     await asyncio.sleep(PAGE_RETRY_S)
+                    continue
+                self.tried.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await opened.close()
         finally:
             self.tried.set()
 
-    async def _serve(self) -> None:
+
+class Page(Door):
+    """The gateway's page.
+
+    Attributes:
+        url: Its address; "" until it was opened.
+    """
+
+    name = "page"
+    url = ""
+
+    def wanted(self) -> bool:
+        return self._gateway.config.page.enabled
+
+    async def open(self) -> Opened:
         # Imported here: a gateway without a page does not pay for it.
         from meterkast.web.server import application, serve
 
@@ -255,12 +300,23 @@ class Page:
         )
         running = await serve(app, gateway.config.page)
         self.url = running.url
-        self.tried.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.url = ""
-            await running.close()
+        return running
+
+
+class ControlSocket(Door):
+    """The socket for the command line; there where a driver has a network of devices."""
+
+    name = "control socket"
+
+    def wanted(self) -> bool:
+        return bool(self._gateway.networks)
+
+    async def open(self) -> Opened:
+        from meterkast.web.control import application, serve
+
+        gateway = self._gateway
+        path = control_socket(gateway.config)
+        return await serve(application(gateway.networks, gateway.clock), path)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

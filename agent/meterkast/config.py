@@ -92,6 +92,16 @@ class Page(Settings, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
 
 
+class Control(Settings, frozen=True):
+    """`[control]`: the socket over which the command line reaches devices; there where a driver has any.
+
+    Attributes:
+        socket: Its path; empty puts `control.sock` beside the database.
+    """
+
+    socket: str = ""
+
+
 class Delivery(Settings, frozen=True):
     """`[delivery]`: what all uplinks share.
 
@@ -110,6 +120,7 @@ class Config(Settings, frozen=True):
     storage: Storage = msgspec.field(default_factory=Storage)
     half_hours: HalfHours = msgspec.field(default_factory=HalfHours)
     page: Page = msgspec.field(default_factory=Page)
+    control: Control = msgspec.field(default_factory=Control)
     delivery: Delivery = msgspec.field(default_factory=Delivery)
     drivers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     uplinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
@@ -137,6 +148,25 @@ def load(path: Path) -> Config:
             f"{path}: {error}", hint="Correct that line; strings need quotes in TOML."
         ) from error
     return decode(Config, tree)
+
+
+SOCKET_PATH_BYTES = 107
+"""The longest path that the kernel takes for a Unix socket."""
+
+
+def control_socket(config: Config) -> str:
+    """Where the control socket is, or will be.
+
+    Raises:
+        ConfigError: The path is longer than a socket's may be.
+    """
+    path = config.control.socket or str(Path(config.storage.path).absolute().with_name("control.sock"))
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f'the control socket\'s path "{path}" is longer than {SOCKET_PATH_BYTES} bytes',
+            hint='Set `control.socket` to a shorter one, such as "/run/meterkast/control.sock".',
+        )
+    return path
 
 
 def decode(kind: type[S], tree: Mapping[str, Any], path: str = "") -> S:

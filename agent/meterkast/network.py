@@ -119,8 +119,10 @@ class JobRequest(Frozen, frozen=True):
         product: include: the product the device is for, by id or name; it is made where there is none of that
             name. None: a product is made for the device. exclude: the product that is meant to go; where
             another device went, that is told.
-        security: include: what to ask for. "auto" takes the best the device offers.
-        code: include: the Smart Start QR text, or the DSK (8 × 5 digits) that the device will come with.
+        security: include: what to ask for. "auto" takes S2 where the device has it, S0 where it needs that
+            (locks), else none.
+        code: include: the QR code's text, or the DSK (8 × 5 digits): with Smart Start the device joins by
+            itself when it is switched on, also after the job.
         pin: include: the five digits, where they are known before the device asks for them.
         timeout_s: How long to wait for the device's button.
     """
@@ -218,13 +220,13 @@ class Network(Protocol):
         """Stop a job; returns when it has stopped."""
 
     async def changed(self, job: int, seen: int) -> JobView:
-        """The job as soon as it has more than `seen` steps, asks, or has ended."""
+        """The job as soon as it has more than `seen` steps or has ended; to ask is a step too."""
 
     async def write(self, request: WriteRequest) -> PendingView:
         """Write a value. Returns when it is confirmed, has failed, or waits for the device to wake up."""
 
     async def pending(self) -> Sequence[PendingView]:
-        """Values on their way, oldest first."""
+        """Values on their way and the newest that were, oldest first."""
 
     async def forget(self, pending: int) -> PendingView:
         """Do not write a value that still waits."""

@@ -8,9 +8,11 @@ from enum import StrEnum
 from typing import Protocol
 
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
+from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Availability,
+    AvailabilityChange,
     InstallationMessage,
     Node,
     NodeDescription,
@@ -193,12 +195,11 @@ class Keep:
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
 
 
-class Store(Catalog, Protocol):
+class Store(Inventory, Protocol):
     """What is kept. Every method raises StorageError when the database refuses."""
 
-    async def products(self) -> Sequence[Product]: ...
-
-    async def properties(self) -> Sequence[Property]: ...
+    async def newest_availabilities(self) -> Mapping[ProductId, AvailabilityChange]:
+        """The newest change of each product that has any, also of those whose device was removed."""
 
     async def keep(self, what: Keep) -> None:
         """Durable (fsynced) on return; on an error nothing of it is kept."""
@@ -308,12 +309,14 @@ class Wanted:
         bindings: What it is made of.
         length_ms: The interval.
         peaks: Those of the bindings that are closed by their maximum, and the maximum before each emptying.
+        emptied_percent: A fall of one of those by more than this share is an emptying.
     """
 
     name: str
     bindings: tuple[Binding, ...]
     length_ms: int
     peaks: tuple[Binding, ...] = ()
+    emptied_percent: int = EMPTIED_PERCENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,6 +218,30 @@ async def fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequence
     return [tuple(row) for row in await connection.execute_fetchall(sql, parameters)]
 
 
+def change(sql: str, parameters: Sequence[Any]) -> Work[None]:
+    """One statement as the work of a transaction."""
+
+    async def work(connection: aiosqlite.Connection) -> None:
+        await connection.execute(sql, parameters)
+
+    return work
+
+
+def known(database: Database, make: Callable[[Row], T], row: Row) -> T:
+    """What a row says.
+
+    Raises:
+        StorageError: It holds a word that this release does not know.
+    """
+    try:
+        return make(row)
+    except (KeyError, ValueError) as error:
+        raise StorageError(
+            f"{database.path}: row {row[0]} is stored with a word that is not known: {error}",
+            hint="A newer release, or a failing card, wrote it. Install the newest release.",
+        ) from error
+
+
 async def _connect(path: str, read_only: bool) -> aiosqlite.Connection:
     uri = f"file:{quote(path)}?mode={'ro' if read_only else 'rwc'}"
 

@@ -14,6 +14,7 @@ import aiosqlite
 
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast_buffer.database import fetch
+from meterkast_buffer.pendings import OPEN
 from meterkast_buffer.refusal import primary_code
 from meterkast_buffer.samples import NEAR_MS
 from meterkast_buffer.state import put
@@ -28,6 +29,11 @@ _STEP_BLOCKS = 360
 _STEP_MS = 3 * HOUR_MS
 _STEP_PAYLOADS = 2000
 
+_STEP_ROWS = 200
+
+RECORDS = 10_000
+"""How many installation messages, and values that were sent to devices, are kept at most."""
+
 # What goes first when the disk is full: an hour of the oldest blocks; the newest hours are needed to go on
 # with a half-hour after a restart.
 _SHED_BLOCKS = 60
@@ -40,7 +46,8 @@ class Retention:
 
     Attributes:
         samples_days: Blocks, intervals of other lengths than 30 minutes, and payloads of delivered items.
-        half_hours_years: Half-hours; never less than ten. Rows of the outbox stay as the proof of delivery.
+        half_hours_years: Half-hours, availabilities and the records of installing and sending; never less
+            than ten. Rows of the outbox stay as the proof of delivery.
         due_ms: When the next step is due; None at start, so that the first transaction takes one.
         full: The disk was full at the last transaction: the oldest blocks go now, whatever their age.
     """
@@ -68,6 +75,7 @@ class Retention:
             years = max(self.half_hours_years, YEARS_AT_LEAST)
             await _remove_intervals(connection, old_ms, now_ms - years * 366 * DAY_MS)
             await _clear_payloads(connection, old_ms)
+            await _remove_records(connection, now_ms - years * 366 * DAY_MS)
         except sqlite3.Error as error:
             # A full or failing disk ends the whole transaction; anything else only this part.
             if not connection.in_transaction or primary_code(error) in (
@@ -146,3 +154,22 @@ async def _clear_payloads(connection: aiosqlite.Connection, old_ms: int) -> None
             "UPDATE outbox SET payload = x'' WHERE id > ? AND id <= ? AND state = 1", (first, last)
         )
         await put(connection, "retention", "payloads", str(last))
+
+
+async def _remove_records(connection: aiosqlite.Connection, old_ms: int) -> None:
+    """What devices went through; the newest availability of a product and what is on its way stay."""
+    await connection.execute(
+        "DELETE FROM availabilities WHERE id IN (SELECT id FROM availabilities ORDER BY id LIMIT ?) "
+        "AND at_ms < ? AND EXISTS (SELECT 1 FROM availabilities AS newer "
+        "WHERE newer.product_id = availabilities.product_id AND newer.id > availabilities.id)",
+        (_STEP_ROWS, old_ms),
+    )
+    for table, among in (("installation_messages", "true"), ("pending_data", f"NOT {OPEN}")):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE {among} AND id <= (SELECT max(id) FROM {table}) - ?", (RECORDS,)
+        )
+        await connection.execute(
+            f"DELETE FROM {table} WHERE {among} AND at_ms < ? "
+            f"AND id IN (SELECT id FROM {table} ORDER BY id LIMIT ?)",
+            (old_ms, _STEP_ROWS),
+        )

@@ -34,6 +34,10 @@ _SELECT = f"""
 _END = (1 << 63) - 1
 
 
+def _rows(table: Frames) -> int:
+    return len(table.times)
+
+
 @dataclass(slots=True)
 class _Numbers:
     """What a transaction added; comes into force when it is committed."""
@@ -74,7 +78,8 @@ class Samples:
         Returns:
             What `apply` takes once the transaction is committed.
         """
-        filled = [table for table in frames if table.times]
+        # Tables of one length beside one another pack better: a radio network is two hundred little ones.
+        filled = sorted((table for table in frames if table.times), key=_rows)
         if not filled:
             return _Numbers(self._last_id)
         added = _Numbers(max(now_ms, self._last_id + 1))

@@ -13,7 +13,16 @@ from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
+    Availability,
+    AvailabilityChange,
+    InstallationMessage,
     Node,
+    NodeDescription,
+    NodeId,
+    Pending,
+    PendingDescription,
+    PendingId,
+    PendingStatus,
     Product,
     ProductDescription,
     ProductId,
@@ -25,10 +34,14 @@ from meterkast.model.product import (
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep, StorageStatus, Store
+from meterkast_buffer.availabilities import Availabilities
 from meterkast_buffer.catalog import Catalog
 from meterkast_buffer.database import Database
 from meterkast_buffer.half_hours import HalfHours
+from meterkast_buffer.installations import Installations
+from meterkast_buffer.nodes import Nodes
 from meterkast_buffer.outbox import Outbox
+from meterkast_buffer.pendings import Pendings
 from meterkast_buffer.refusal import file_bytes, free_bytes, primary_code
 from meterkast_buffer.retention import YEARS_AT_LEAST, Retention
 from meterkast_buffer.samples import Samples
@@ -75,6 +88,10 @@ class SqliteStore:
         self.database = database
         self._retention = retention
         self._catalog = Catalog(database)
+        self._nodes = Nodes(database)
+        self._availabilities = Availabilities(database)
+        self._installations = Installations(database)
+        self._pendings = Pendings(database)
         self._samples = Samples(database)
         self._half_hours = HalfHours(database)
         self._outbox = Outbox(database)
@@ -217,21 +234,59 @@ class SqliteStore:
         """Give a property a person's name for it."""
         await self._catalog.rename_property(property_id, name)
 
-    async def declare_node(self, identity: str, product_id: ProductId | None, status: int = 0) -> Node:
-        """The node of that identity, with its id; made or updated as needed."""
-        return await self._catalog.declare_node(identity, product_id, status)
-
     async def nodes(self) -> Sequence[Node]:
         """All nodes, by id."""
-        return await self._catalog.nodes()
+        return await self._nodes.all()
 
-    async def map_property(self, mapping: PropertyMapping) -> None:
-        """Record which value of a node is which property."""
-        await self._catalog.map_property(mapping)
+    async def declare_node(self, node: NodeDescription) -> Node:
+        """The node of that identity, with its id; made or updated as needed."""
+        return await self._nodes.declare(node)
 
-    async def property_mappings(self) -> Sequence[PropertyMapping]:
-        """All mappings, by node and property."""
-        return await self._catalog.property_mappings()
+    async def remove_node(self, identity: str) -> None:
+        """The node is no longer in its network; its product stays."""
+        await self._nodes.remove(identity)
+
+    async def map_properties(self, node_id: NodeId, mappings: Sequence[PropertyMapping]) -> None:
+        """Which values of the node are which properties, from now on."""
+        await self._nodes.map(node_id, mappings)
+
+    async def property_mappings(self) -> Mapping[int, PropertyMapping]:
+        """All mappings by their own ids."""
+        return await self._nodes.mappings()
+
+    async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
+        """From when on the product can be reached or not; the same again writes nothing."""
+        await self._availabilities.record(product_id, status, at_ms)
+
+    async def newest_availabilities(self) -> Mapping[ProductId, AvailabilityChange]:
+        """The newest change of each product that has any."""
+        return await self._availabilities.newest()
+
+    async def availabilities(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[AvailabilityChange]:
+        """The changes in (after, until], in the order in which they were kept."""
+        return await self._availabilities.between(after_ms, until_ms)
+
+    async def report(self, message: InstallationMessage) -> None:
+        """Keep one step of an installation."""
+        await self._installations.add(message)
+
+    async def installation_messages(self, limit: int = 200) -> Sequence[InstallationMessage]:
+        """The newest steps of installations, oldest first."""
+        return await self._installations.newest(limit)
+
+    async def pend(self, pending: PendingDescription) -> Pending:
+        """Keep a value that is to be written, with an id."""
+        return await self._pendings.add(pending)
+
+    async def update_pending(
+        self, pending_id: PendingId, status: PendingStatus, *, eta_ms: UtcMs | None = None, detail: str = ""
+    ) -> None:
+        """Where a value on its way is now; the same again writes nothing."""
+        await self._pendings.update(pending_id, status, eta_ms, detail)
+
+    async def pendings(self, *, open_only: bool = True, limit: int = 200) -> Sequence[Pending]:
+        """The newest values on their way, oldest first; with `open_only` not those that are through."""
+        return await self._pendings.newest(open_only, limit)
 
     def storage(self) -> StorageStatus:
         """Sizes for the page: two questions to the file system, none to the database."""

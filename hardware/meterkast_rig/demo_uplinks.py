@@ -46,14 +46,14 @@ interval_min = 30
 [[uplinks.wattics.meters]]
 id = "demo-gas"
 kind = "value"
-value = "gas/volume"
+value = "Gas meter/volume"
 unit = "m3"
 interval_min = 30
 
 [[uplinks.wattics.meters]]
 id = "demo-water"
 kind = "value"
-value = "water/volume"
+value = "Water meter/volume"
 unit = "L"
 interval_min = 30
 """)

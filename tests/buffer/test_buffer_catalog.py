@@ -10,15 +10,18 @@ from meterkast.model.datatypes import ENERGY_CONSUMED, METER, VOLTAGE, Aggregati
 from meterkast.model.product import (
     Medium,
     ProductDescription,
-    ProductId,
     PropertyDescription,
-    PropertyMapping,
 )
 from meterkast.model.units import Unit
 from meterkast_buffer import SqliteStore
 
 METER_A = ProductDescription(
-    identity="p1:E0001", name="Electricity meter", medium=Medium.ELECTRICITY, maker="Landis", serial="E0001"
+    identity="p1:E0001",
+    name="Electricity meter",
+    medium=Medium.ELECTRICITY,
+    maker="Landis",
+    serial="E0001",
+    type="Meter",
 )
 METER_B = replace(METER_A, identity="p1:E0002", serial="E0002")
 IMPORT = PropertyDescription(
@@ -119,29 +122,6 @@ async def test_product_and_property_ids_are_never_used_again(
     assert newer.id > product.id
     assert found["import_t1"].id > properties["import_t1"].id
     await again.close()
-
-
-async def test_nodes_and_mappings_keep_their_ids_and_newest_state(store: SqliteStore) -> None:
-    product, properties = await store.declare(METER_A, [IMPORT])
-    node = await store.declare_node("zwave:d1:5", None)
-    known = await store.declare_node("zwave:d1:5", product.id, status=2)
-    assert known == replace(node, product_id=product.id, status=2)
-    assert await store.nodes() == [known]
-    mapping = PropertyMapping(
-        node_id=node.id,
-        property_id=properties["import_t1"].id,
-        channel=0,
-        command_class=50,
-        parameter="65537",
-    )
-    await store.map_property(mapping)
-    moved = replace(mapping, channel=2)
-    await store.map_property(moved)
-    before = store.storage().writes
-    await store.map_property(moved)
-    await store.declare_node("zwave:d1:5", ProductId(product.id), status=2)
-    assert store.storage().writes == before
-    assert await store.property_mappings() == [moved]
 
 
 async def test_small_texts_are_kept_by_scope_and_key(path: Path, store: SqliteStore) -> None:

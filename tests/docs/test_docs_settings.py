@@ -54,7 +54,7 @@ def written(text: str) -> list[Written]:
     found, section, comment = [], "", ""
     for number, line in enumerate(text.splitlines(), 1):
         if match := re.fullmatch(r"#?\[+([a-z0-9_.]+)\]+", line):
-            section, comment = match[1], ""
+            section, comment = re.sub(r"\.\d+", "", match[1]), ""  # nodes.12 is one of nodes
         elif match := re.fullmatch(r"(#?)([a-z0-9_]+) = (.+)", line):
             value = tomllib.loads(f"it = {match[3]}")["it"]
             found.append(Written(section, match[2], value, comment, number, not match[1]))
@@ -145,7 +145,7 @@ def test_settings_that_are_shown_can_all_be_switched_on(tmp_path: Path) -> None:
     file = tmp_path / "all.toml"
     file.write_text(uncommented(TEXT), encoding="utf-8")
     config = load(file)
-    assert [title for title, _, _ in driver_sections(config)] == ["p1"]
+    assert [title for title, _, _ in driver_sections(config)] == ["p1", "zwave"]
     settings = uplink_settings(config)
     assert [plan.module for plan in reset_plans(settings["reset"])] == [
         "energy",

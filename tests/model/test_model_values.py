@@ -125,12 +125,11 @@ def test_three_low_readings_that_agree_are_a_new_epoch_from_the_first_on() -> No
     guard = RegisterGuard()
     assert guard.accept(UtcMs(1), 100) == [(1, 100)]
     assert guard.accept(UtcMs(2), 3) == []
-    assert guard.waiting
     assert guard.held_in(UtcMs(1), UtcMs(2))
-    assert not guard.held_in(UtcMs(2), UtcMs(9))
+    assert guard.held_in(UtcMs(2), UtcMs(9)) is None
     assert guard.accept(UtcMs(3), 4) == []
     assert guard.accept(UtcMs(4), 4) == [(2, 3), (3, 4), (4, 4)]
-    assert (guard.outliers, guard.restarts, guard.waiting) == (0, 1, False)
+    assert (guard.outliers, guard.restarts, guard._held) == (0, 1, [])
     assert guard.accept(UtcMs(5), 50) == [(5, 50)]
 
 
@@ -147,7 +146,7 @@ def test_accepted_readings_fall_only_where_a_new_epoch_begins(values: list[int])
     good = fed(guard, values)
     falls = sum(later < earlier for earlier, later in pairwise(good))
     assert falls == guard.restarts
-    assert len(good) + guard.outliers + len(guard._low) == len(values)
+    assert len(good) + guard.outliers + len(guard._held) == len(values)
 
 
 def test_more_decimals_rescale_what_a_guard_remembers() -> None:
@@ -155,7 +154,7 @@ def test_more_decimals_rescale_what_a_guard_remembers() -> None:
     fed(guard, [100, 90])
     guard.rescale(10)
     assert guard.last == 1000
-    assert guard._low == [(1, 900)]
+    assert guard._held == [(1, 900, True)]
     fresh = RegisterGuard()
     fresh.rescale(10)
     assert fresh.last is None

@@ -154,3 +154,9 @@ def test_a_port_is_listed_once_and_under_its_lasting_name(
     monkeypatch.setattr(port, "_BY_ID", f"{tmp_path}/usb-*")
     monkeypatch.setattr(port, "_DEVICES", (f"{tmp_path}/ttyUSB*",))
     assert port.present() == [str(lasting), str(tmp_path / "ttyUSB0")]
+
+
+def test_a_zwave_stick_is_no_candidate_for_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    stick = "/dev/serial/by-id/usb-Zooz_800_Z-Wave_Stick_533D004242-if00"
+    monkeypatch.setattr(port, "present", lambda: [stick, "/dev/ttyUSB0"])
+    assert port.candidates() == ["/dev/ttyUSB0"]

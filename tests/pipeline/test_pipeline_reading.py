@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -316,6 +317,12 @@ def test_word_for_a_meter_finds_its_property(name: str, key: str, number: int) -
 
 def test_meter_that_was_not_read_yet_is_waited_for() -> None:
     assert asked("heat", "energy") == "heat/energy: no such meter was read yet"
+
+
+def test_bare_name_of_a_medium_means_the_utilitys_meter_before_any_behind_it() -> None:
+    behind = product(9, Medium.GAS, "G009")
+    behind = replace(behind, description=replace(behind.description, identity="zwave:c0ffee:9"))
+    assert asked("gas", "volume", products=[behind, *PRODUCTS]) == 3
 
 
 def test_value_that_a_meter_has_not_is_answered_with_those_it_has() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from meterkast.model.time import UtcMs
 from meterkast_rig.bench import __main__ as bench
-from meterkast_rig.bench import disk_run, load, parse, parse_run
+from meterkast_rig.bench import disk_run, load, load_zwave, parse, parse_run
 from meterkast_rig.bench.figure import Figure, written
 from meterkast_rig.bench.stepped import SteppedClock
 from meterkast_rig.p1_telegram import Dialect
@@ -59,6 +59,27 @@ async def test_half_an_hour_goes_to_disk_and_comes_back_whole(tmp_path: Path) ->
     assert result["delivered"]
     assert result["undelivered"] == 0
     assert result["bytes"] is None  # there is no device to count on
+
+
+async def test_reports_of_fifty_devices_go_to_disk_beside_the_meter(tmp_path: Path) -> None:
+    result = await disk_run.zwave(tmp_path, "", MINUTES * 60)
+    assert result["different"] == 0
+    reports, half_hours = result["reports"], result["half_hours"]
+    assert reports is not None
+    assert half_hours is not None
+    assert 4.5 < reports / (MINUTES * 60) < 5.5
+    assert half_hours > 150, "one for nearly every value of every device"
+    assert result["delivered"], "the meter's words mean the meter, not one of fifty devices"
+
+
+async def test_network_is_the_same_with_the_same_seed() -> None:
+    def day(seed: int) -> list[object]:
+        network = load_zwave.NoisyNetwork(seed)
+        network._layouts = [[()] * 4 for _ in range(load_zwave.DEVICES)]
+        return [one for second in range(20) for one in network.second(UtcMs(load.START_MS + second * 1000))]
+
+    assert day(1) == day(1)
+    assert day(1) != day(2)
 
 
 async def test_a_lost_sample_is_noticed(tmp_path: Path) -> None:

@@ -107,6 +107,15 @@ def test_a_monitor_asks_for_its_properties_in_canonical_units() -> None:
         Unit.KILOGRAM,
     ]
     assert bins.wanted().peaks == bins.wanted().bindings
+    assert bins.wanted().emptied_percent == 30
+    [light] = plans(settings(BIN | {"emptied_percent": 50}))
+    assert light.wanted().emptied_percent == 50
+
+
+@pytest.mark.parametrize("percent", [4, 96, 30.5])
+def test_share_that_no_emptying_has_is_refused(percent: float) -> None:
+    with pytest.raises(ConfigError, match="emptied_percent"):
+        plans(settings(BIN | {"emptied_percent": percent}))
 
 
 def test_property_is_split_off_at_the_last_slash() -> None:
@@ -146,6 +155,7 @@ WRONG: list[tuple[Tree, str, str]] = [
     (ENERGY | {"calibrated": "2026-13-01T00:00:00+01:00"}, "calibrated", "+02:00"),
     (ENERGY | {"readings": {"power_consumption": "e/i"}}, "readings` goes with module air", "channels"),
     (ENERGY | {"emptyings": True}, "emptyings` goes with module circularity", "Remove"),
+    (WATER | {"emptied_percent": 50}, "emptied_percent` goes with module circularity", "Remove"),
     (ENERGY | {"units": {"power_consumption": "Wh"}}, "power_consumption` = 'Wh'", "'kWh'"),
     (AIR | {"channels": ENERGY["channels"]}, "module air has none", "itself"),
     (AIR | {"readings": {}}, "readings` is empty", "co2"),

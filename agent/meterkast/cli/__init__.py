@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "write a configuration from what is found on the ports",
     "outbox": "what waits for the platforms, what they refused, and sending that again",
     "p1": "decode captures and look at serial ports",
+    "zwave": "see, add, remove and switch Z-Wave devices",
     "reset": "test the RESET uplink and show what it sends",
     "wattics": "test the Wattics uplink and show what it sends",
     "rig": "simulate a meter cupboard and the platforms",

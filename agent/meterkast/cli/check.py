@@ -13,7 +13,7 @@ from pathlib import Path
 
 from meterkast.cli.run import DEFAULT
 from meterkast.clock import SystemClock
-from meterkast.config import Config, load
+from meterkast.config import Config, control_socket, load
 from meterkast.model.errors import ConfigError, MeterkastError
 from meterkast.model.time import Grid, zone
 from meterkast.pipeline.binding import resolve
@@ -95,11 +95,15 @@ def _drivers(config: Config, report: Report) -> None:
         if not config.drivers:
             raise ConfigError("no meter is configured", hint="Add [drivers.p1], or run `meterkast init`.")
         for title, module, settings in driver_sections(config):
-            module.create(title, settings, Found(), SystemClock())
-            port = getattr(settings, "port", "")
-            report.good(f"{title}, port {port}")
-            if port.startswith("/") and not Path(port).exists():
-                report.note(f"{port} is not there now; the driver waits for it")
+            driver = module.create(title, settings, Found(), SystemClock())
+            for key in ("port", "stick", "server"):
+                if not (place := getattr(settings, key, "")):
+                    continue
+                report.good(f"{title}, {key} {place}")
+                if place.startswith("/") and not Path(place).exists():
+                    report.note(f"{place} is not there now; the driver waits for it")
+            if getattr(driver, "network", None) is not None:
+                report.good(f"{title}, control socket {control_socket(config)}")
 
 
 async def _uplinks(config: Config, grid: Grid, report: Report, database: Path) -> None:

@@ -70,10 +70,15 @@ def run(args: argparse.Namespace) -> int:
     if args.config.exists() and not args.force:
         raise ConfigError(f"{args.config} is there already", hint="Use --force to replace it, or --config.")
     from meterkast_drivers.p1.port import present
+    from meterkast_drivers.sticks import zwave_sticks
 
     set_up("error")
 
-    ports = args.port or present()
+    there = present()
+    sticks = zwave_sticks(there)
+    for stick in sticks:
+        print(f"Z-Wave stick {stick}: left alone, its section is written switched off")
+    ports = args.port or [port for port in there if port not in sticks]
     if not ports:
         print("No serial port was found. Plug the P1 cable in, or give --port socket://host:23.")
     meters: dict[str, Found] = {}
@@ -87,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         for product in found.products.values():
             print(f"  {product.name} {product.description.serial}")
     try:
-        args.config.write_text(document(meters, _database(args.config)), encoding="utf-8")
+        args.config.write_text(document(meters, sticks, _database(args.config)), encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"{args.config}: {error.strerror}", hint="Choose another place with --config."
@@ -120,8 +125,8 @@ async def _listen(port: str) -> tuple[Found, str]:
     return found, said
 
 
-def document(meters: Mapping[str, Found], database: Path) -> str:
-    """The configuration's text for the meters found on each port."""
+def document(meters: Mapping[str, Found], sticks: Sequence[str], database: Path) -> str:
+    """The configuration's text for the meters found on each port, and for Z-Wave sticks that are there."""
     parts = [
         '[site]\nname = "My site"\n# Half-hours follow this wall clock, such as "Europe/Amsterdam".\n'
         f'time_zone = "{_time_zone()}"\n',
@@ -137,9 +142,18 @@ def document(meters: Mapping[str, Found], database: Path) -> str:
         parts.append(
             '[drivers.p1]\n# "auto" takes the first port on which a P1 meter is heard.\nport = "auto"\n'
         )
+    parts += [_zwave(stick, database) for stick in sticks]
     parts.append(_properties(meters))
     parts.append(_PLATFORMS)
     return "\n".join(parts)
+
+
+def _zwave(stick: str, database: Path) -> str:
+    return (
+        "# Take the # away to read Z-Wave devices; add them with `meterkast zwave include`.\n"
+        f'# [drivers.zwave]\n# stick = "{stick}"\n# Keep this folder: it holds the network\'s keys.\n'
+        f'# folder = "{database.with_name("zwave")}"\n'
+    )
 
 
 def _properties(meters: Mapping[str, Found]) -> str:

@@ -97,7 +97,7 @@ def _summarise(found: Capture, content: bytes) -> None:
 
 
 async def _ports(args: argparse.Namespace) -> int:
-    names = args.port or port.present()
+    names = args.port or port.candidates()
     if not names:
         print("There is no serial port. Plug in the P1 cable and look again.")
         return 1

@@ -9,6 +9,7 @@ PARTS = {
     "p1": ("meterkast_rig.p1", "a P1 meter on a pty"),
     "reset": ("meterkast_rig.reset", "a stand-in for RESET on a real Socket.IO server"),
     "wattics": ("meterkast_rig.wattics", "a stand-in for Wattics"),
+    "zwave": ("meterkast_rig.zwave", "a Z-Wave stick with its network, for the real zwave-js"),
     "demo": ("meterkast_rig.demo", "all of it, with a gateway, on a fast clock"),
 }
 

@@ -61,6 +61,10 @@ def as_text(snapshot: Snapshot) -> str:
     ]
     for product in snapshot.products:
         fresh = "fresh" if product.fresh else "not fresh"
+        if product.removed or not product.properties:
+            fresh = "removed" if product.removed else "no device yet"
+        if product.availability:
+            fresh += f", {product.availability}"
         lines.append(f"meter     {product.name}: {fresh}")
     for uplink in snapshot.uplinks:
         last = iso_utc(uplink.last_acknowledged_ms) if uplink.last_acknowledged_ms else "never"

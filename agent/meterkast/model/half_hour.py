@@ -31,6 +31,7 @@ class Cause(StrEnum):
     GATEWAY_OFF = "gateway off"
     CLOCK_UNKNOWN = "clock unknown"
     COUNTER_RESET = "counter reset"
+    COUNTER_JUMPED = "counter jumped"
     DISK = "disk"
 
 

@@ -22,9 +22,14 @@ PendingId = NewType("PendingId", int)
 
 
 class Medium(StrEnum):
-    """What a product measures; it doubles as the short name of a product in the configuration."""
+    """What a product measures; it doubles as the short name of a product in the configuration.
+
+    ELECTRICITY is the meter of the grid. SUBMETER is an electric meter behind it, of a circuit, a plug or an
+    inverter: adding one never changes which meter "electricity" means.
+    """
 
     ELECTRICITY = "electricity"
+    SUBMETER = "submeter"
     GAS = "gas"
     WATER = "water"
     HEAT = "heat"

@@ -1,19 +1,32 @@
 """Rules for running totals, as pure functions and one small state machine.
 
 Source: reliability notes on counters: a difference counts only inside one epoch; one low reading is an
-outlier; a register that stays low was replaced or reset.
+outlier; a register that stays low was replaced or reset; a jump beyond what the connection can carry is
+held back until it is confirmed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
+from meterkast.model.limits import GENEROUS
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import UtcMs
+from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
 
 CONFIRMATIONS = 3
-"""Good readings in a row below the last one that make a new epoch."""
+"""Readings in a row that agree, but not with the last one, that make a new epoch."""
+
+SLACK_MS = MINUTE_MS
+"""How far the time between two readings may be off: a report waits for the radio, a stamp for its clock."""
+
+_LEARNED = 1000
+"""A register may grow so many times as fast as was thought at first, where its readings say so steadily."""
+
+_STEADY = 10
+"""Rates of growth that lie within this factor are steady: a site's load goes up and down."""
 
 
 def difference(later: Quantity, earlier: Quantity) -> Quantity:
@@ -51,55 +64,148 @@ def rises(values: Sequence[int], last: int | None) -> bool:
     return (last is None or values[0] >= last) and list(values) == sorted(values)
 
 
+class Held(NamedTuple):
+    """A reading that waits for others to agree with it, or waited in vain.
+
+    Attributes:
+        low: Whether it lies below the last accepted one; it lies too far above it otherwise.
+    """
+
+    at_ms: UtcMs
+    value: int
+    low: bool
+
+
 @dataclass(slots=True)
 class RegisterGuard:
     """Holds back what a register cannot be.
 
-    A reading below the last accepted one is kept aside. If the next readings agree with it, never falling
-    again, the register was reset or the meter replaced: from the first of them on they are accepted, and
-    `restarts` counts the new epoch. If a good reading follows instead, it was an outlier.
+    A reading below the last accepted one, or further above it than the time between them allows, is kept
+    aside. If the next readings agree with it, the register was reset, it rolled over, or the meter was
+    replaced: from the first of them on they are accepted, and `restarts` or `jumps` counts the new epoch.
+    If a good reading follows instead, it was an outlier.
+
+    A large site outgrows the limit with every reading. Where three in a row grow steadily, the limit is
+    learned from them.
 
     Attributes:
+        most_per_hour: What it can grow by in an hour, as a whole number of its own; None where there is no
+            limit.
         last: The newest accepted value, as a whole number.
-        restarts: New epochs so far.
+        last_ms: When it was measured.
+        restarts: New epochs so far that began lower.
+        jumps: New epochs so far that began higher.
         outliers: Readings dropped so far.
     """
 
+    most_per_hour: int | None = None
     last: int | None = None
+    last_ms: UtcMs = UtcMs(-1)
     restarts: int = 0
+    jumps: int = 0
     outliers: int = 0
-    _low: list[tuple[UtcMs, int]] = field(default_factory=list)
+    _held: list[Held] = field(default_factory=list)
+    _dropped: list[Held] = field(default_factory=list)  # the newest few
+    _learnable: int | None = field(init=False)  # the limit is not learned from rates beyond this
+    _slack: int | None = field(init=False)  # what a column may rise by, see `steady`
+
+    def __post_init__(self) -> None:
+        self._learnable = None if self.most_per_hour is None else self.most_per_hour * _LEARNED
+        self._set_limit(self.most_per_hour)
+
+    def _set_limit(self, per_hour: int | None) -> None:
+        self.most_per_hour = per_hour
+        self._slack = None if per_hour is None else per_hour * SLACK_MS // HOUR_MS
+
+    def steady(self, values: Sequence[int]) -> bool:
+        """Whether a whole column is good at a glance; `passed` then takes it.
+
+        It is where it never falls and rises by less than two readings at one instant may.
+        """
+        if self._held or not rises(values, self.last):
+            return False
+        slack = self._slack
+        return slack is None or values[-1] - (values[0] if self.last is None else self.last) <= slack
+
+    def passed(self, at_ms: UtcMs, value: int) -> None:
+        """The last reading of a steady column."""
+        self.last_ms, self.last = at_ms, value
 
     def accept(self, at_ms: UtcMs, value: int) -> list[tuple[UtcMs, int]]:
         """The readings that are good now: this one, none, or those held back until now."""
-        if self.last is None or value >= self.last:
-            self.outliers += len(self._low)
-            self._low.clear()
-            self.last = value
+        if self.last is None or self.follows(self.last_ms, self.last, at_ms, value):
+            self._drop(len(self._held))
+            self.passed(at_ms, value)
             return [(at_ms, value)]
-        if self._low and value < self._low[-1][1]:
-            self.outliers += len(self._low)
-            self._low.clear()
-        self._low.append((at_ms, value))
-        if len(self._low) < CONFIRMATIONS:
+        if self._held and value < self._held[-1].value:
+            self._drop(len(self._held))
+        self._held.append(Held(at_ms, value, value < self.last))
+        if len(self._held) < CONFIRMATIONS:
             return []
-        good = list(self._low)
-        self._low.clear()
-        self.restarts += 1
-        self.last = value
-        return good
+        if not self._agree():
+            self._drop(1)
+            return []
+        good, self._held = self._held, []
+        if good[0].low:
+            self.restarts += 1
+        else:
+            self.jumps += 1
+        self.passed(at_ms, value)
+        return [(one.at_ms, one.value) for one in good]
+
+    def follows(self, before_ms: UtcMs, before: int, at_ms: UtcMs, value: int) -> bool:
+        """Whether a reading can follow another one."""
+        rise, most = value - before, self.most_per_hour
+        if rise < 0:
+            return False
+        return most is None or _per_hour(rise, at_ms - before_ms) <= most or rise <= 2 * _step(before, value)
+
+    def _agree(self) -> bool:
+        """Whether those held back confirm one another; where they grow steadily, the limit is learned."""
+        held = self._held
+        if all(self.follows(one.at_ms, one.value, other.at_ms, other.value) for one, other in pairwise(held)):
+            return True
+        if held[0].low or self._learnable is None or self.last is None:
+            return False
+        points = [(self.last_ms, self.last), *((one.at_ms, one.value) for one in held)]
+        rates = [_per_hour(later - before, b - a) for (a, before), (b, later) in pairwise(points)]
+        if max(rates) > self._learnable or max(rates) > min(rates) * _STEADY:
+            return False
+        self._set_limit(GENEROUS * max(rates))
+        return True
+
+    def _drop(self, count: int) -> None:
+        """The oldest of those held back were outliers."""
+        if count:
+            self.outliers += count
+            self._dropped = (self._dropped + self._held[:count])[-CONFIRMATIONS:]
+            del self._held[:count]
 
     def rescale(self, factor: int) -> None:
         """Multiply what is remembered: the register now comes with more decimals."""
         if self.last is not None:
             self.last *= factor
-        self._low = [(at_ms, value * factor) for at_ms, value in self._low]
+        if self.most_per_hour is not None and self._learnable is not None:
+            self._learnable *= factor
+            self._set_limit(self.most_per_hour * factor)
+        self._held = [one._replace(value=one.value * factor) for one in self._held]
 
-    @property
-    def waiting(self) -> bool:
-        """Whether readings are held back."""
-        return bool(self._low)
+    def held_in(self, start_ms: UtcMs, end_ms: UtcMs) -> Held | None:
+        """The newest reading of (start, end] that is held back, or was until it was dropped."""
+        for one in reversed(self._dropped + self._held):
+            if start_ms < one.at_ms <= end_ms:
+                return one
+        return None
 
-    def held_in(self, start_ms: UtcMs, end_ms: UtcMs) -> bool:
-        """Whether a reading of (start, end] is held back."""
-        return any(start_ms < at_ms <= end_ms for at_ms, _ in self._low)
+
+def _per_hour(rise: int, elapsed_ms: int) -> int:
+    """The smallest rate, rounded up, at which a register rises so far in so long."""
+    return -(-rise * HOUR_MS // (max(0, elapsed_ms) + SLACK_MS))
+
+
+def _step(before: int, after: int) -> int:
+    """The last digit that both readings show: a meter that counts whole m3 rises by 1000 L at once."""
+    step = 1
+    while before and before % (step * 10) == 0 and after % (step * 10) == 0 and step < after - before:
+        step *= 10
+    return step

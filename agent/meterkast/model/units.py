@@ -37,6 +37,28 @@ class Unit(StrEnum):
     PH = "pH"
     SECOND = "s"
     PULSE = "pulse"
+    # What only sensors on a radio measure.
+    GRAM_PER_CUBIC_METRE = "g/m3"
+    MILLIGRAM_PER_LITRE = "mg/L"
+    MOLE_PER_CUBIC_METRE = "mol/m3"
+    BECQUEREL_PER_CUBIC_METRE = "Bq/m3"
+    CUBIC_METRE_PER_CUBIC_METRE = "m3/m3"
+    WATT_PER_SQUARE_METRE = "W/m2"
+    MILLIMETRE_PER_HOUR = "mm/h"
+    METRE = "m"
+    DEGREE = "°"
+    METRE_PER_SQUARE_SECOND = "m/s2"
+    REVOLUTION_PER_MINUTE = "rpm"
+    PER_MINUTE = "bpm"
+    NEWTON = "N"
+    JOULE = "J"
+    MILLIMETRE_OF_MERCURY = "mmHg"
+    OHM = "Ω"
+    OHM_METRE = "Ωm"
+    SIEMENS_PER_METRE = "S/m"
+    DECIBEL = "dB"
+    DECIBEL_A = "dBA"
+    DECIBEL_MILLIWATT = "dBm"
     NONE = ""
 
 
@@ -88,6 +110,28 @@ POWERS: dict[str, tuple[Unit, int]] = {
     "ph": (Unit.PH, 0),
     "pH": (Unit.PH, 0),
     "s": (Unit.SECOND, 0),
+    "g/m3": (Unit.GRAM_PER_CUBIC_METRE, 0),
+    "mg/L": (Unit.MILLIGRAM_PER_LITRE, 0),
+    "mol/m3": (Unit.MOLE_PER_CUBIC_METRE, 0),
+    "Bq/m3": (Unit.BECQUEREL_PER_CUBIC_METRE, 0),
+    "m3/m3": (Unit.CUBIC_METRE_PER_CUBIC_METRE, 0),
+    "W/m2": (Unit.WATT_PER_SQUARE_METRE, 0),
+    "mm/h": (Unit.MILLIMETRE_PER_HOUR, 0),
+    "m": (Unit.METRE, 0),
+    "°": (Unit.DEGREE, 0),
+    "m/s2": (Unit.METRE_PER_SQUARE_SECOND, 0),
+    "rpm": (Unit.REVOLUTION_PER_MINUTE, 0),
+    "bpm": (Unit.PER_MINUTE, 0),
+    "N": (Unit.NEWTON, 0),
+    "J": (Unit.JOULE, 0),
+    "mmHg": (Unit.MILLIMETRE_OF_MERCURY, 0),
+    "Ω": (Unit.OHM, 0),
+    "Ωm": (Unit.OHM_METRE, 0),
+    "S/m": (Unit.SIEMENS_PER_METRE, 0),
+    "dB": (Unit.DECIBEL, 0),
+    "dBA": (Unit.DECIBEL_A, 0),
+    "dBm": (Unit.DECIBEL_MILLIWATT, 0),
+    "pulse": (Unit.PULSE, 0),
     "": (Unit.NONE, 0),
 }
 """Unit text → (canonical unit, power of ten): `000001.234*kWh` is 1.234 × 10³ Wh."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from meterkast.model.delivery import NewItem, Stream
+from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import Property, PropertyId
 from meterkast.model.reading import Frames
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 KEPT_MS = 3 * HOUR_MS
 """How long minutes and closed intervals stay in memory, so that late readings can revise them."""
+
+REPLAY_MS = 2 * HOUR_MS
+"""How far before the oldest open interval readings are taken in again at a start, at least."""
 
 Why = Callable[[Property, UtcMs, UtcMs], Cause]
 """Why a property has no reading in (start, end]."""
@@ -113,12 +117,15 @@ class Closing:
     def update(self, prop: Property) -> None:
         """Its description changed: a device reports at another pace."""
         if (series := self._series.get(prop.id)) is not None:
-            series.prop = prop
-            series.hold_ms = prop.description.fresh_ms
+            series.update(prop)
 
-    def peaks(self, property_id: PropertyId) -> None:
-        """Close this property by its maximum, and keep the maximum before each emptying."""
-        self._series[property_id].take_peaks()
+    def peaks(self, property_id: PropertyId, emptied_percent: int = EMPTIED_PERCENT) -> None:
+        """Close this property by its maximum, and keep the maximum before each emptying.
+
+        Args:
+            emptied_percent: A fall by more than this share of the maximum is an emptying.
+        """
+        self._series[property_id].take_peaks(emptied_percent)
 
     def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs) -> None:
         """Close another length of a property too, from now on."""
@@ -160,8 +167,9 @@ class Closing:
         """What was closed before a restart: streams go on from there, late readings are judged by it."""
         for one in half_hours:
             self._done.setdefault((one.property_id, one.length_ms), {})[one.end_ms] = one
-        for series in self._series.values():
-            series.complete_from_ms = max(series.complete_from_ms, complete_from_ms)
+        for property_id, series in self._series.items():
+            since_ms = UtcMs(self._replayed_from(property_id) + HOUR_MS)
+            series.complete_from_ms = max(series.complete_from_ms, complete_from_ms, since_ms)
 
     def feed(self, frames: Sequence[Frames], *, replay: bool = False) -> None:
         """Take in readings.
@@ -171,7 +179,7 @@ class Closing:
         """
         read: dict[PropertyId, list[Values]] = {}
         for table in frames:
-            if not table.times:
+            if not table.times or (replay and not self._needs(table)):
                 continue
             weights = Weights(table.times)
             for column, values in zip(table.layout, zip(*table.rows, strict=True), strict=True):
@@ -191,6 +199,26 @@ class Closing:
                 self._begin(property_id, min(one.weights.times))
             if changed and not replay:
                 self._mark_late(property_id, changed)
+
+    def _needs(self, table: Frames) -> bool:
+        """Whether a table of before a restart still matters.
+
+        A value that is reported once a day makes two days be read again. What reports every second would
+        fill the memory with them.
+        """
+        newest_ms = max(table.times)
+        return any(
+            newest_ms > self._replayed_from(column.property_id)
+            for column in table.layout
+            if column.property_id in self._series
+        )
+
+    def _replayed_from(self, property_id: PropertyId) -> int:
+        lengths = self._closed[property_id]
+        if not lengths:
+            return -HOUR_MS
+        fresh_ms = self._series[property_id].prop.description.fresh_ms
+        return min(lengths.values()) - max(REPLAY_MS, fresh_ms + HOUR_MS)
 
     def _begin(self, property_id: PropertyId, first_ms: UtcMs) -> None:
         begin_ms = self._grid.start_of(self._grid.end_of(first_ms))
@@ -237,8 +265,8 @@ class Closing:
             done.closed[key] = lengths[length_ms] = end_ms
 
     def _cause(self, series: Series, start_ms: UtcMs, end_ms: UtcMs) -> Cause:
-        if series.guard is not None and series.guard.held_in(start_ms, end_ms):
-            return Cause.COUNTER_RESET
+        if series.guard is not None and (held := series.guard.held_in(start_ms, end_ms)) is not None:
+            return Cause.COUNTER_RESET if held.low else Cause.COUNTER_JUMPED
         cause = self._why(series.prop, start_ms, end_ms)
         fresh_ms = series.prop.description.fresh_ms
         if (
@@ -339,4 +367,12 @@ class Closing:
             property_id: series.guard.restarts
             for property_id, series in self._series.items()
             if series.guard is not None and series.guard.restarts
+        }
+
+    def jumps(self) -> dict[PropertyId, int]:
+        """Registers that went on at a much higher value, and how often since the start."""
+        return {
+            property_id: series.guard.jumps
+            for property_id, series in self._series.items()
+            if series.guard is not None and series.guard.jumps
         }

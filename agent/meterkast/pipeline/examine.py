@@ -8,21 +8,14 @@ from typing import Literal
 from msgspec.structs import replace
 
 from meterkast import __version__
-from meterkast.model.datatypes import Kind
-from meterkast.model.half_hour import HalfHour
-from meterkast.model.product import Property
-from meterkast.model.quantity import Quantity, text
-from meterkast.model.reading import Latest
 from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
+from meterkast.pipeline.examine_products import ProductExaminer
 from meterkast.pipeline.health import (
     ClockHealth,
     DriverHealth,
-    HalfHourHealth,
     Problem,
-    ProductHealth,
-    PropertyHealth,
     QuarantinedItem,
     Snapshot,
     StorageHealth,
@@ -80,12 +73,15 @@ class Examiner:
         self._keeper = keeper
         self._supervisors = supervisors
         self._deliveries = deliveries
+        self._products = ProductExaminer(
+            grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
+        )
         self._started_ms = clock.now_ms()
 
     def snapshot(self) -> Snapshot:
         """How everything is now."""
         now_ms = self._clock.now_ms()
-        products = self._products(now_ms)
+        products = self._products.healths(now_ms)
         drivers = tuple(self._driver(supervisor) for supervisor in self._supervisors)
         uplinks = self._uplinks()
         storage = self._store.storage()
@@ -94,7 +90,7 @@ class Examiner:
             for problem in (
                 *self._clock_problems(),
                 *self._driver_problems(drivers, now_ms),
-                *self._product_problems(products, now_ms),
+                *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
                 *self._uplink_problems(uplinks, now_ms),
                 *self._storage_problems(),
             )
@@ -139,44 +135,6 @@ class Examiner:
         if self._keeper.dropped_blocks:
             refused["samples of a minute dropped: the disk refused for hours"] = self._keeper.dropped_blocks
         return refused
-
-    def _products(self, now_ms: UtcMs) -> tuple[ProductHealth, ...]:
-        latest = self._intake.latest()
-        found = []
-        for product in self._keeper.products.values():
-            own = [prop for prop in self._keeper.properties.values() if prop.product_id == product.id]
-            healths = tuple(self._property(prop, latest.get(prop.id), now_ms) for prop in own)
-            judged = [one for one in healths if one.kind == Kind.REGISTER.value] or list(healths)
-            found.append(
-                ProductHealth(
-                    id=product.id,
-                    name=product.name,
-                    medium=product.description.medium.value,
-                    serial=product.description.serial,
-                    fresh=bool(judged) and all(one.fresh for one in judged),
-                    properties=healths,
-                )
-            )
-        return tuple(found)
-
-    def _property(self, prop: Property, latest: Latest | None, now_ms: UtcMs) -> PropertyHealth:
-        age_ms = None if latest is None else max(0, now_ms - latest.at_ms)
-        half_hour = self._closing.newest(prop.id)
-        return PropertyHealth(
-            id=prop.id,
-            key=prop.key,
-            name=prop.description.name,
-            datatype=prop.datatype.id,
-            datatype_name=prop.datatype.name,
-            kind=prop.kind.value,
-            reference=prop.description.reference,
-            value=None if latest is None else shown(prop, latest.value),
-            unit=shown_unit(prop),
-            at_ms=None if latest is None else latest.at_ms,
-            age_s=None if age_ms is None else age_ms / 1000,
-            fresh=age_ms is not None and age_ms <= self._clock.allowance_ms(prop.description.fresh_ms),
-            last_half_hour=None if half_hour is None else _half_hour(prop, half_hour),
-        )
 
     def _driver(self, supervisor: Supervisor) -> DriverHealth:
         status = supervisor.driver.status()
@@ -276,20 +234,6 @@ class Examiner:
             if driver.state == LinkState.LOST.value or (settled and driver.state != LinkState.READING.value)
         ]
 
-    def _product_problems(self, products: Sequence[ProductHealth], now_ms: UtcMs) -> list[Problem]:
-        if not self._settled(now_ms):
-            return []
-        return [
-            Problem(
-                severity="problem",
-                where=product.name,
-                what=f"{product.name} has not been heard of for longer than it should be silent.",
-                do="Check its cable or radio; its half-hours are missing until it is back.",
-            )
-            for product in products
-            if not product.fresh and product.properties
-        ]
-
     def _uplink_problems(self, uplinks: Sequence[UplinkHealth], now_ms: UtcMs) -> list[Problem]:
         problems = []
         for uplink in uplinks:
@@ -362,6 +306,16 @@ class Examiner:
                     do="If the meter was replaced, note the readings of both.",
                 )
             )
+        for property_id, count in self._closing.jumps().items():
+            name = self._keeper.properties[property_id].description.name
+            problems.append(
+                Problem(
+                    severity="attention",
+                    where=name,
+                    what=f"The register went on at a much higher value ({count} times since the start).",
+                    do="Compare it with the meter's display; if the meter was replaced, note both readings.",
+                )
+            )
         return problems
 
     def _settled(self, now_ms: UtcMs) -> bool:
@@ -378,28 +332,7 @@ class Examiner:
         return f"{worst.what}{more} {worst.do}".strip()
 
 
-def shown(prop: Property, value: Quantity) -> str:
-    """A value as BeNext shows it: in the datatype's suffix, every digit kept."""
-    if prop.unit == prop.datatype.unit:
-        return text(value.decimal(prop.datatype.power))
-    return text(value.decimal())
-
-
-def shown_unit(prop: Property) -> str:
-    """The unit that belongs to `shown`."""
-    return prop.datatype.suffix if prop.unit == prop.datatype.unit else prop.unit.value
-
-
 def _ended(sentence: str) -> str:
     """With a full stop, so that sentences can follow one another."""
     text = sentence.strip()
     return text if not text or text[-1] in ".!?" else f"{text}."
-
-
-def _half_hour(prop: Property, one: HalfHour) -> HalfHourHealth:
-    return HalfHourHealth(
-        end_ms=one.end_ms,
-        value=None if one.value is None else shown(prop, one.value),
-        state=one.state.value,
-        cause=one.cause.value if one.cause else None,
-    )

@@ -97,7 +97,13 @@ class HalfHourHealth(Frozen, frozen=True):
 
 
 class ProductHealth(Frozen, frozen=True):
-    """One meter or device; `fresh` where every register that reports by itself is fresh."""
+    """One meter or device.
+
+    Attributes:
+        fresh: Whether what it measures is: every register of it, or where it has none any measured value.
+        availability: "available", "retrying" or "unreachable"; "" where it is no device of a network.
+        removed: Whether it was one and was taken out; what it measured stays.
+    """
 
     id: int
     name: str
@@ -105,6 +111,8 @@ class ProductHealth(Frozen, frozen=True):
     serial: str
     fresh: bool
     properties: tuple[PropertyHealth, ...]
+    availability: str = ""
+    removed: bool = False
 
 
 class QuarantinedItem(Frozen, frozen=True):

@@ -16,20 +16,31 @@ from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
+    Availability,
+    InstallationMessage,
+    Node,
+    NodeDescription,
+    NodeId,
+    Pending,
+    PendingDescription,
+    PendingId,
+    PendingStatus,
     Product,
     ProductDescription,
     ProductId,
     Property,
     PropertyDescription,
     PropertyId,
+    PropertyMapping,
 )
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.pipeline.binding import resolve
-from meterkast.pipeline.closing import Closed, Closing
+from meterkast.pipeline.closing import REPLAY_MS, Closed, Closing
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Binding, Clock, Keep, Store, Uplink, Wanted
+from meterkast.pipeline.reach import Reach
+from meterkast.ports import Binding, Clock, Inventory, Keep, Store, Uplink, Wanted
 
 if TYPE_CHECKING:
     from meterkast.model.delivery import StreamStatus
@@ -44,9 +55,6 @@ _SHORTEST_REAL_S = 0.25
 
 _UNSAVED_FRAMES = 4 * 60
 """Blocks kept in memory while the database refuses: four hours of minutes. Half-hours are never dropped."""
-
-_REPLAY_MS = 2 * HOUR_MS
-"""How far before the oldest open interval samples are read again at a start."""
 
 
 class Keeper:
@@ -71,7 +79,7 @@ class Keeper:
         flush_ms: int,
         announce: Callable[[set[str]], None],
     ) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
         self._grid = grid
         self._intake = intake
@@ -88,6 +96,7 @@ class Keeper:
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
+        self.reach = Reach(store, outages)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
 
@@ -97,15 +106,16 @@ class Keeper:
         Raises:
             StorageError: The database cannot be read.
         """
-        for product in await self._store.products():
+        for product in await self.store.products():
             self.products[product.id] = product
         closed: dict[PropertyId, dict[int, UtcMs]] = {}
-        for (property_id, length_ms), end_ms in (await self._store.closed_until()).items():
+        for (property_id, length_ms), end_ms in (await self.store.closed_until()).items():
             closed.setdefault(property_id, {})[length_ms] = end_ms
-        for prop in await self._store.properties():
+        for prop in await self.store.properties():
             self.properties[prop.id] = prop
             self._closing.know(prop, closed.get(prop.id))
-        self._known_streams = dict(self._store.streams())
+        await self.reach.load()
+        self._known_streams = dict(self.store.streams())
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
         if ends:
@@ -118,15 +128,15 @@ class Keeper:
             for binding in wanted.peaks:
                 prop, _ = resolve(binding, self.products.values(), self.properties.values())
                 if prop is not None:
-                    self._closing.peaks(prop.id)
+                    self._closing.peaks(prop.id, wanted.emptied_percent)
 
     async def _replay(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], oldest_ms: UtcMs) -> None:
         # A property that no longer reports must not make every start read a year of samples again.
         newest_ms = max(end for lengths in closed.values() for end in lengths.values())
         fresh_ms = max(prop.description.fresh_ms for prop in self.properties.values())
-        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - max(_REPLAY_MS, fresh_ms + HOUR_MS))
+        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - max(REPLAY_MS, fresh_ms + HOUR_MS))
         last_ms: int = newest_ms
-        async for frames in self._store.samples(since_ms):
+        async for frames in self.store.samples(since_ms):
             self._closing.feed(frames, replay=True)
             last_ms = max(last_ms, *(max(table.times) for table in frames if table.times))
         self._outages.off_since_ms = UtcMs(last_ms)
@@ -139,7 +149,7 @@ class Keeper:
         for length_ms in lengths_ms:
             # A damaged row is no reason not to start: a stream that needs it counts it as missing.
             damaged: list[RowKey] = []
-            half_hours += await self._store.half_hours(
+            half_hours += await self.store.half_hours(
                 after_ms, UtcMs(newest_ms + 1), length_ms=length_ms, damaged=damaged
             )
             for key in damaged:
@@ -150,7 +160,7 @@ class Keeper:
         self, driver: str, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:
         """A driver's devices and values get their ids; see `ports.Catalog`."""
-        made, found = await self._store.declare(product, properties)
+        made, found = await self.store.declare(product, properties)
         self.products[made.id] = made
         self._outages.reads(driver, made.id)
         for prop in found.values():
@@ -183,7 +193,7 @@ class Keeper:
             return False
         now_ms = self._clock.now_ms()
         for binding in wanted.peaks:
-            self._closing.peaks(bindings[binding])
+            self._closing.peaks(bindings[binding], wanted.emptied_percent)
         for property_id in bindings.values():
             self._closing.also(property_id, wanted.length_ms, now_ms)
         stream = Stream(
@@ -250,7 +260,7 @@ class Keeper:
         while self._unsaved:
             keep = self._unsaved[0]
             try:
-                await self._store.keep(keep)
+                await self.store.keep(keep)
             except StorageError as error:
                 log.error("not kept", extra={"reason": str(error), "waiting": len(self._unsaved)})
                 self._drop_old_samples()
@@ -273,6 +283,10 @@ class Keeper:
                 closed=keep.closed,
             )
 
+    def now_ms(self) -> UtcMs:
+        """The gateway's UTC."""
+        return self._clock.now_ms()
+
     @property
     def unsaved(self) -> int:
         """Transactions that wait because the database refuses."""
@@ -284,13 +298,53 @@ class Keeper:
 
 
 class DriverCatalog:
-    """The catalog as one driver sees it; see `ports.Catalog`."""
+    """The catalog and the inventory as one driver sees them; see `ports.Inventory`."""
 
     def __init__(self, keeper: Keeper, driver: str) -> None:
         self._keeper = keeper
+        self._store = keeper.store
         self._driver = driver
 
     async def declare(
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:
         return await self._keeper.declare(self._driver, product, properties)
+
+    async def products(self) -> Sequence[Product]:
+        return await self._store.products()
+
+    async def properties(self) -> Sequence[Property]:
+        return await self._store.properties()
+
+    async def nodes(self) -> Sequence[Node]:
+        return await self._store.nodes()
+
+    async def declare_node(self, node: NodeDescription) -> Node:
+        return await self._keeper.reach.declare_node(node)
+
+    async def remove_node(self, identity: str) -> None:
+        await self._keeper.reach.remove_node(identity, self._keeper.now_ms())
+
+    async def map_properties(self, node_id: NodeId, mappings: Sequence[PropertyMapping]) -> None:
+        await self._store.map_properties(node_id, mappings)
+
+    async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
+        await self._keeper.reach.available(product_id, status, at_ms)
+
+    async def report(self, message: InstallationMessage) -> None:
+        await self._store.report(message)
+
+    async def pend(self, pending: PendingDescription) -> Pending:
+        return await self._store.pend(pending)
+
+    async def update_pending(
+        self, pending_id: PendingId, status: PendingStatus, *, eta_ms: UtcMs | None = None, detail: str = ""
+    ) -> None:
+        await self._store.update_pending(pending_id, status, eta_ms=eta_ms, detail=detail)
+
+    async def pendings(self, *, open_only: bool = True, limit: int = 200) -> Sequence[Pending]:
+        return await self._store.pendings(open_only=open_only, limit=limit)
+
+
+if TYPE_CHECKING:
+    _fits: type[Inventory] = DriverCatalog

@@ -1,19 +1,24 @@
-"""Why there was nothing to read: what the gateway itself knows of its own absences."""
+"""Why there was nothing to read: what the gateway knows of its own absences and of its devices'."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from meterkast.model.half_hour import Cause
-from meterkast.model.product import ProductId, Property
+from meterkast.model.product import Availability, ProductId, Property
 from meterkast.model.time import UtcMs
 
-# Link losses remembered for each driver: enough for a day of a loose plug.
+# Link losses remembered for each driver and each device: enough for a day of a loose plug.
 _REMEMBERED = 500
+
+Spells = deque[tuple[UtcMs, UtcMs | None]]
+"""From when until when something was away; None while it still is."""
 
 
 class Outages:
-    """Remembers when the gateway was off, its clock unknown, or a driver without its device.
+    """Remembers when the gateway was off, its clock unknown, a driver without its device, or a device of a
+    network out of reach.
 
     Args:
         started_ms: When this run began.
@@ -24,7 +29,8 @@ class Outages:
         self.off_since_ms: UtcMs | None = None
         self.trusted_since_ms: UtcMs | None = None
         self._driver_of: dict[ProductId, str] = {}
-        self._lost: dict[str, deque[tuple[UtcMs, UtcMs | None]]] = {}
+        self._lost: dict[str, Spells] = {}
+        self._unreachable: dict[ProductId, Spells] = {}
 
     def reads(self, driver: str, product: ProductId) -> None:
         """That product is read by that driver."""
@@ -32,15 +38,18 @@ class Outages:
 
     def lost(self, driver: str, at_ms: UtcMs) -> None:
         """The driver's device went away."""
-        spells = self._lost.setdefault(driver, deque(maxlen=_REMEMBERED))
-        if not spells or spells[-1][1] is not None:
-            spells.append((at_ms, None))
+        _begin(self._lost.setdefault(driver, deque(maxlen=_REMEMBERED)), at_ms)
 
     def back(self, driver: str, at_ms: UtcMs) -> None:
         """The driver's device is there again."""
-        spells = self._lost.get(driver)
-        if spells and spells[-1][1] is None:
-            spells[-1] = spells[-1][0], at_ms
+        _end(self._lost.get(driver), at_ms)
+
+    def reachable(self, product: ProductId, status: Availability, at_ms: UtcMs) -> None:
+        """Whether a device can be reached from then on; retrying is not yet out of reach."""
+        if status is Availability.UNREACHABLE:
+            _begin(self._unreachable.setdefault(product, deque(maxlen=_REMEMBERED)), at_ms)
+        else:
+            _end(self._unreachable.get(product), at_ms)
 
     def why(self, prop: Property, start_ms: UtcMs, end_ms: UtcMs) -> Cause:
         """The cause of a half-hour in which nothing of a property was read."""
@@ -51,9 +60,25 @@ class Outages:
                 return Cause.GATEWAY_OFF
         if self.trusted_since_ms is None or end_ms <= self.trusted_since_ms:
             return Cause.CLOCK_UNKNOWN if end_ms > self.started_ms else Cause.GATEWAY_OFF
-        spells = self._lost.get(self._driver_of.get(prop.product_id, ""), ())
-        lost_ms = sum(
-            max(0, min(end_ms, end_ms if until is None else until) - max(start_ms, since))
-            for since, until in spells
-        )
+        lost = self._lost.get(self._driver_of.get(prop.product_id, ""), ())
+        unreachable = self._unreachable.get(prop.product_id, ())
+        lost_ms = max(_within(lost, start_ms, end_ms), _within(unreachable, start_ms, end_ms))
         return Cause.LINK_LOST if lost_ms * 2 >= length_ms else Cause.METER_SILENT
+
+
+def _begin(spells: Spells, at_ms: UtcMs) -> None:
+    if not spells or spells[-1][1] is not None:
+        spells.append((at_ms, None))
+
+
+def _end(spells: Spells | None, at_ms: UtcMs) -> None:
+    if spells and spells[-1][1] is None:
+        spells[-1] = spells[-1][0], at_ms
+
+
+def _within(spells: Iterable[tuple[UtcMs, UtcMs | None]], start_ms: UtcMs, end_ms: UtcMs) -> int:
+    """How long of (start, end] they took together, ms."""
+    return sum(
+        max(0, min(end_ms, end_ms if until is None else until) - max(start_ms, since))
+        for since, until in spells
+    )

@@ -13,14 +13,13 @@ from itertools import pairwise
 from operator import mul
 
 from meterkast.model.datatypes import Aggregation, Kind
+from meterkast.model.emptyings import Emptyings
 from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.limits import LARGEST_PER_HOUR, UNKNOWN_PER_HOUR
 from meterkast.model.product import Property
 from meterkast.model.quantity import LARGEST_WHOLE, Quantity
-from meterkast.model.register import RegisterGuard, rises
+from meterkast.model.register import RegisterGuard
 from meterkast.model.time import MINUTE_MS, UtcMs
-
-EMPTIED_PERCENT = 30
-"""A weight that falls by more than this share of the peak before it: the bin was emptied."""
 
 MEAN_DECIMALS = 2
 """Digits that a mean has more than its readings."""
@@ -94,23 +93,35 @@ class Series:
     def __init__(self, prop: Property) -> None:
         self.prop = prop
         self.aggregation = prop.aggregation
-        self.emptyings = prop.description.emptyings
+        self.emptyings = Emptyings(one=10**prop.description.decimals) if prop.description.emptyings else None
         self.hold_ms = prop.description.fresh_ms
         self.decimals = prop.description.decimals
         self.minutes: dict[int, Minute] = {}
         self.newest_ms = UtcMs(-1)
         self.complete_from_ms = UtcMs(-1)
-        self.guard = RegisterGuard() if prop.kind is Kind.REGISTER else None
+        self.guard = _guard(prop) if prop.kind is Kind.REGISTER else None
         self._standing: tuple[UtcMs, int] | None = None  # up to when the newest value was counted, and it
         self._stands_until_ms = 0
-        self._peak: int | None = None
-        self._falling = False
 
-    def take_peaks(self) -> None:
-        """Close by the maximum from now on, and keep the maximum before each emptying."""
-        if not self.emptyings and self.newest_ms >= 0:
-            self._peak = self.minutes[minute_of(self.newest_ms)].last
-        self.aggregation, self.emptyings = Aggregation.MAX, True
+    def update(self, prop: Property) -> None:
+        """The property's description changed: its device reports at another pace."""
+        self.prop = prop
+        self.hold_ms = prop.description.fresh_ms
+        if self._standing is not None:
+            self._stands_until_ms = self.newest_ms + self.hold_ms
+
+    def take_peaks(self, emptied_percent: int) -> None:
+        """Close by the maximum from now on, and keep the maximum before each emptying.
+
+        Args:
+            emptied_percent: A fall by more than this share of the maximum is an emptying.
+        """
+        self.aggregation = Aggregation.MAX
+        if self.emptyings is None:
+            self.emptyings = Emptyings(one=10**self.decimals)
+            if self.newest_ms >= 0:
+                self.emptyings.take(self.minutes[minute_of(self.newest_ms)].last)
+        self.emptyings.percent = emptied_percent
 
     def add(self, weights: Weights, values: Sequence[int], decimals: int) -> set[int]:
         """Take in a column of readings.
@@ -125,12 +136,10 @@ class Series:
         if decimals != self.decimals:
             values = self._aligned(values, decimals)
         guard = self.guard
-        steady = weights.ordered and not self.emptyings and weights.times[0] >= self.newest_ms
-        if guard is not None and (guard.waiting or not rises(values, guard.last)):
-            steady = False
-        if steady:
+        steady = weights.ordered and self.emptyings is None and weights.times[0] >= self.newest_ms
+        if steady and (guard is None or guard.steady(values)):
             if guard is not None:
-                guard.last = values[-1]
+                guard.passed(weights.times[-1], values[-1])
             return self._add_runs(weights, values)
         changed: set[int] = set()
         for at_ms, value in zip(weights.times, values, strict=True):
@@ -140,16 +149,17 @@ class Series:
 
     def _good(self, at_ms: UtcMs, value: int) -> Sequence[tuple[UtcMs, int]]:
         """The readings that are good now that this one came."""
-        if self.guard is None:
+        guard = self.guard
+        if guard is None:
             return ((at_ms, value),)
         if at_ms >= self.newest_ms:
-            return self.guard.accept(at_ms, value)
-        if self._fits(at_ms, value):
+            return guard.accept(at_ms, value)
+        if self._fits(guard, at_ms, value):
             return ((at_ms, value),)
-        self.guard.outliers += 1
+        guard.outliers += 1
         return ()
 
-    def _fits(self, at_ms: UtcMs, value: int) -> bool:
+    def _fits(self, guard: RegisterGuard, at_ms: UtcMs, value: int) -> bool:
         """Whether a register's late reading lies between those measured before and after it."""
         counted = [minute for minute in self.minutes.values() if minute.count]
         before = max((one for one in counted if one.last_ms <= at_ms), key=_when, default=None)
@@ -158,7 +168,8 @@ class Series:
             return after is None or value <= after.last
         if before.last <= after.last:
             return before.last <= value <= after.last
-        return value >= before.last or value <= after.last  # the register began again in between
+        # The register began again in between.
+        return guard.follows(before.last_ms, before.last, at_ms, value) or value <= after.last
 
     def _aligned(self, values: Sequence[int], decimals: int) -> Sequence[int]:
         if decimals < self.decimals:
@@ -172,8 +183,8 @@ class Series:
             minute.emptied = [peak * factor for peak in minute.emptied]
         if self._standing is not None:
             self._standing = self._standing[0], self._standing[1] * factor
-        if self._peak is not None:
-            self._peak *= factor
+        if self.emptyings is not None:
+            self.emptyings.rescale(factor)
         if self.guard is not None:
             self.guard.rescale(factor)
         self.decimals = decimals
@@ -222,20 +233,9 @@ class Series:
             self.newest_ms = at_ms
             if self.aggregation is Aggregation.MEAN:
                 self._stand(at_ms, value)
-            if self.emptyings:
-                self._weigh(minute, value)
+            if self.emptyings is not None and (peak := self.emptyings.take(value)) is not None:
+                minute.emptied.append(peak)
         return changed
-
-    def _weigh(self, minute: Minute, value: int) -> None:
-        """Follow a weight: its peak goes into the minute in which an emptying begins."""
-        peak = self._peak
-        if peak is not None and self._falling and value <= peak:
-            self._peak = value  # still the same emptying
-        elif peak is not None and peak > 0 and value * 100 < peak * (100 - EMPTIED_PERCENT):
-            minute.emptied.append(peak)
-            self._peak, self._falling = value, True
-        else:
-            self._peak, self._falling = value if peak is None else max(peak, value), False
 
     def _stand(self, at_ms: UtcMs, value: int) -> None:
         self._standing = at_ms, value
@@ -331,6 +331,11 @@ class Series:
         for end_ms in old:
             if end_ms != newest:
                 del self.minutes[end_ms]
+
+
+def _guard(prop: Property) -> RegisterGuard:
+    per_hour = LARGEST_PER_HOUR.get(prop.unit, UNKNOWN_PER_HOUR)
+    return RegisterGuard(most_per_hour=per_hour * int(10**prop.description.decimals))
 
 
 def _when(minute: Minute) -> UtcMs:

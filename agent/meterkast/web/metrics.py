@@ -97,6 +97,14 @@ def _readings(now: Snapshot) -> Iterator[Metric]:
         reading.add_metric([driver.name], driver.state == "reading")
     yield from (telegrams, restarts, reading)
 
+    available = GaugeMetricFamily(
+        "meterkast_node_available", "1 while a device of a network can be reached", labels=["product"]
+    )
+    for product in now.products:
+        if product.availability:
+            available.add_metric([str(product.id)], product.availability == "available")
+    yield available
+
     labels = ["product", "property", "key"]
     age = GaugeMetricFamily(
         "meterkast_reading_age_seconds", "Since the newest reading was measured", labels=labels

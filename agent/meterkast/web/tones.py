@@ -41,18 +41,35 @@ CAUGHT_UP_MS = 2 * HOUR_MS
 
 
 def of_product(product: ProductHealth, snapshot: Snapshot) -> Tone:
-    """A meter: fresh, and its newest half-hours measured."""
+    """A meter: fresh, and its newest half-hours measured; a device: can be reached, too."""
+    if product.removed:
+        return Tone("wait", "Removed")
+    if not product.properties:
+        return Tone("wait", "No device yet")
+    registers = [each for each in product.properties if each.kind == Kind.REGISTER]
+    if product.availability == "unreachable":
+        return Tone("problem" if registers else "attention", "Cannot be reached")
+    if product.availability:
+        # Some values of a device are told rarely, and some never.
+        told = [each for each in product.properties if each.value is not None]
+        judged = [each for each in told if each.kind == (Kind.REGISTER if registers else Kind.MOMENTARY)]
+        if product.fresh and product.availability == "retrying":
+            return Tone("attention", "Hard to reach")
+        if product.fresh and not judged:
+            return Tone("good", "Available")
+        return _of_readings(product, judged, snapshot)
+    return _of_readings(product, registers or list(product.properties), snapshot)
+
+
+def _of_readings(product: ProductHealth, judged: list[PropertyHealth], snapshot: Snapshot) -> Tone:
     now_ms = snapshot.clock.now_ms
-    registers = [each for each in product.properties if each.kind == Kind.REGISTER] or list(
-        product.properties
-    )
     if not product.fresh:
         if all(each.value is None for each in product.properties):
             if now_ms - snapshot.started_ms < START_MS * max(1.0, snapshot.clock.speed):
                 return Tone("wait", "Waiting for the first reading")
             return Tone("problem", "Nothing read since the start")
         return Tone("problem", "No fresh reading")
-    closed = [each.last_half_hour for each in registers if each.last_half_hour is not None]
+    closed = [each.last_half_hour for each in judged if each.last_half_hour is not None]
     if any(each.state == State.MISSING and each.cause != Cause.NOT_DUE for each in closed):
         return Tone("attention", "Last half-hour missing")
     if any(each.state == State.SUSPECT for each in closed):

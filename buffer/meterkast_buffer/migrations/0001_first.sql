@@ -6,7 +6,8 @@ CREATE TABLE products (
     medium   TEXT NOT NULL,
     maker    TEXT NOT NULL,
     model    TEXT NOT NULL,
-    serial   TEXT NOT NULL
+    serial   TEXT NOT NULL,
+    type     TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE properties (
@@ -27,21 +28,65 @@ CREATE TABLE properties (
     UNIQUE (product_id, key)
 ) STRICT;
 
+-- A node goes with its device; its product, and all that was measured, stays.
 CREATE TABLE nodes (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    identity   TEXT NOT NULL UNIQUE,
-    product_id INTEGER REFERENCES products (id),
-    status     INTEGER NOT NULL
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity     TEXT NOT NULL UNIQUE,
+    protocol     TEXT NOT NULL,
+    product_id   INTEGER REFERENCES products (id),
+    zwave_id     INTEGER,
+    status       INTEGER NOT NULL,
+    serial       TEXT NOT NULL,
+    version      TEXT NOT NULL,
+    security     TEXT NOT NULL,
+    last_seen_ms INTEGER
 ) STRICT;
 
 CREATE TABLE property_mappings (
-    node_id       INTEGER NOT NULL REFERENCES nodes (id),
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    node_id       INTEGER NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     property_id   INTEGER NOT NULL REFERENCES properties (id),
     channel       INTEGER NOT NULL,
     command_class INTEGER NOT NULL,
     parameter     TEXT NOT NULL,
-    PRIMARY KEY (node_id, property_id)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (node_id, property_id)
+) STRICT;
+
+-- From when on a product could be reached or not; one row a change.
+CREATE TABLE availabilities (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    product_id INTEGER NOT NULL REFERENCES products (id),
+    status     TEXT NOT NULL,
+    at_ms      INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX availabilities_product ON availabilities (product_id);
+
+CREATE TABLE installation_messages (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind       TEXT NOT NULL,
+    product_id INTEGER REFERENCES products (id),
+    status     TEXT NOT NULL,
+    at_ms      INTEGER NOT NULL,
+    detail     TEXT NOT NULL
+) STRICT;
+
+-- Values on their way to devices. node_id is no reference: the row outlives its node.
+CREATE TABLE pending_data (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    node_id       INTEGER NOT NULL,
+    property_id   INTEGER NOT NULL REFERENCES properties (id),
+    channel       INTEGER NOT NULL,
+    command_class INTEGER NOT NULL,
+    parameter     TEXT NOT NULL,
+    value         TEXT NOT NULL,
+    status        TEXT NOT NULL,
+    at_ms         INTEGER NOT NULL,
+    eta_ms        INTEGER,
+    detail        TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX pending_data_open ON pending_data (id) WHERE status IN ('wakeup', 'sending');
 
 -- Which columns a block's tables have: property (4 bytes) and decimals (2 bytes) each, little-endian.
 CREATE TABLE layouts (

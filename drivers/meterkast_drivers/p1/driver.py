@@ -153,7 +153,7 @@ class P1Driver:
 
     def _places(self) -> Iterator[tuple[str, int | None]]:
         """Ports and speeds, first where telegrams were heard last."""
-        names = port.present() if self._settings.port == "auto" else [self._settings.port]
+        names = port.candidates() if self._settings.port == "auto" else [self._settings.port]
         speeds = (self._settings.speed,) if self._settings.speed else detect.SPEEDS
         places: list[tuple[str, int | None]] = [
             (name, speed) for name in names for speed in ((None,) if "://" in name else speeds)

@@ -10,21 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meterkast.model.datatypes import DATATYPES, Kind
+from meterkast.model.limits import GENEROUS, LARGEST_PER_HOUR, MAIN_FUSE_W
 from meterkast.model.units import POWERS, Unit
 from meterkast_drivers.p1.form import ColumnForm, Form, MeterForm
 from meterkast_drivers.p1.telegram import Reading
 
-MAIN_FUSE_W = 3 * 80 * 230
-"""The largest connection of a home: three phases of 80 A at 230 V."""
-
-_GENEROUS = 3
 # Largest momentary values of such a connection, in canonical units.
 _LIMITS = {
-    Unit.WATT: _GENEROUS * MAIN_FUSE_W,
-    Unit.VAR: _GENEROUS * MAIN_FUSE_W,
-    Unit.VOLT_AMPERE: _GENEROUS * MAIN_FUSE_W,
+    Unit.WATT: GENEROUS * MAIN_FUSE_W,
+    Unit.VAR: GENEROUS * MAIN_FUSE_W,
+    Unit.VOLT_AMPERE: GENEROUS * MAIN_FUSE_W,
     Unit.VOLT: 500,
-    Unit.AMPERE: _GENEROUS * 80,
+    Unit.AMPERE: GENEROUS * 80,
     Unit.HERTZ: 70,
 }
 _NS_PER_HOUR = 3_600_000_000_000
@@ -90,9 +87,9 @@ def _possible(column: ColumnForm, before: int, after: int, elapsed_ns: int) -> b
     unit = _unit(column)
     kind = DATATYPES[datatype].kind if datatype is not None else Kind.STATE
     one = int(10**column.decimals)
-    if kind is Kind.REGISTER and unit in (Unit.WATT_HOUR, Unit.VAR_HOUR, Unit.VOLT_AMPERE_HOUR):
+    if kind is Kind.REGISTER and unit in LARGEST_PER_HOUR:
         # Whole steps of the register's own last digit come on top.
-        most = _GENEROUS * MAIN_FUSE_W * one * elapsed_ns // _NS_PER_HOUR + _step(column)
+        most = LARGEST_PER_HOUR[unit] * one * elapsed_ns // _NS_PER_HOUR + _step(column)
         return 0 <= after - before <= most
     limit = _LIMITS.get(unit)
     if limit is not None and not column.key.startswith(("power_limit", "current_limit")):

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from urllib.parse import urlsplit
 
 from meterkast.model.errors import ConfigError, LinkLostError
+from meterkast_drivers.sticks import zwave_sticks
 
 GATHER_S = 0.11
 """From the first byte to the read."""
@@ -84,6 +85,13 @@ def present() -> list[str]:
             known.add(os.path.realpath(path))
             lasting.append(path)
     return lasting
+
+
+def candidates() -> list[str]:
+    """Those that may be a meter's: a Z-Wave stick is left to the Z-Wave server."""
+    ports = present()
+    sticks = zwave_sticks(ports)
+    return [name for name in ports if name not in sticks]
 
 
 def _open_serial(name: str, speed: int) -> Source:

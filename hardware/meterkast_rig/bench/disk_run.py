@@ -18,11 +18,12 @@ from pathlib import Path
 
 from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import MINUTE_MS, UtcMs
-from meterkast.pipeline.keeping import AFTER_MINUTE_MS
+from meterkast.pipeline.keeping import AFTER_MINUTE_MS, DriverCatalog
 from meterkast_buffer.store import open_store
 from meterkast_rig.bench import load
 from meterkast_rig.bench.core import Core, opened
 from meterkast_rig.bench.ext4 import KernelTimers, Written, fsyncs
+from meterkast_rig.bench.load_zwave import NoisyNetwork
 
 _SETTLE_S = 10.0
 
@@ -92,11 +93,24 @@ class Told:
 
 
 async def ours(folder: Path, device: str, seconds: int) -> Mapping[str, float | None]:
-    """The day through intake, closing, keeper, outbox and store."""
+    """The day of a P1 meter through intake, closing, keeper, outbox and store."""
+    return await _kept(folder, device, seconds, None)
+
+
+async def zwave(folder: Path, device: str, seconds: int) -> Mapping[str, float | None]:
+    """The same with the reports of fifty Z-Wave devices."""
+    return await _kept(folder, device, seconds, NoisyNetwork())
+
+
+async def _kept(
+    folder: Path, device: str, seconds: int, network: NoisyNetwork | None
+) -> Mapping[str, float | None]:
     path, told = folder / "meterkast.db", Told()
     async with opened(path, load.START_MS) as core:
+        if network is not None:
+            await network.declare(DriverCatalog(core.gateway.keeper, "zwave"))
         meter = Meter(folder, device)
-        await _day(core, told, meter, seconds)
+        await _day(core, told, meter, seconds, network)
         result = meter.result()
     with closing(sqlite3.connect(path)) as database:
         blocks = database.execute("SELECT count(*), sum(length(data)) FROM blocks").fetchone()
@@ -112,12 +126,13 @@ async def ours(folder: Path, device: str, seconds: int) -> Mapping[str, float | 
         "delivered": items[0],
         "undelivered": left[0],
         "samples": told.samples,
+        "reports": network.reports if network is not None else 0,
         "objects": sum(map(len, told.rows)),
         "different": await told.differences(path),
     }
 
 
-async def _day(core: Core, told: Told, meter: Meter, seconds: int) -> None:
+async def _day(core: Core, told: Told, meter: Meter, seconds: int, network: NoisyNetwork | None) -> None:
     gateway, clock = core.gateway, core.clock
 
     def emit(batch: Batch) -> None:
@@ -126,7 +141,11 @@ async def _day(core: Core, told: Told, meter: Meter, seconds: int) -> None:
 
     delivering = [asyncio.create_task(delivery.run()) for delivery in gateway.deliveries.values()]
     for at_ms, telegram in load.stream(load.NoisyMeter(), UtcMs(load.START_MS + 1000), seconds):
+        reports = [] if network is None else list(network.second(at_ms))
         began_s = time.process_time()
+        for report_ms, layout, values in reports:
+            clock.set(report_ms)
+            emit(Batch(layout, values, clock.boot_ns()))
         clock.set(at_ms)
         await core.telegram(telegram, emit)
         if (at_ms - AFTER_MINUTE_MS) % MINUTE_MS == 0:
@@ -192,7 +211,7 @@ async def _rows(core: Core, seconds: int) -> list[list[tuple[int, int, int]]]:
 def main(arguments: Sequence[str]) -> int:
     """One side, one JSON object."""
     side, folder, device, seconds = arguments
-    run = {"ours": ours, "naive": naive}[side]
+    run = {"ours": ours, "zwave": zwave, "naive": naive}[side]
     print(json.dumps(asyncio.run(run(Path(folder), device, int(seconds)))))
     return 0
 

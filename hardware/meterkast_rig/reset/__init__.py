@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 
 from meterkast.model.errors import ConfigError, LinkLostError
-from meterkast_rig.faults import FaultValue, Kind, parse_faults, probability, seconds
 from meterkast.nodejs import find_node, install
+from meterkast_rig.faults import FaultValue, Kind, parse_faults, probability, seconds
 
 FOLDER = Path(__file__).parent
 FAULTS_VARIABLE = "METERKAST_RIG_RESET_FAULTS"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from meterkast.config import nearest
+from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import HALF_HOUR_MS, parse_iso
 from meterkast.ports import Binding, Wanted
@@ -39,6 +40,7 @@ class Plan:
         units: What it measures and in which unit, in the document's order.
         missing_null: Whether an unknown value is sent as null instead of being left out.
         emptyings: Whether the largest weight before each emptying is sent as well.
+        emptied_percent: By how much a weight falls at least where that is an emptying.
         channels: At least one.
         warnings: What RESET may not accept although the document allows it.
     """
@@ -53,6 +55,7 @@ class Plan:
     units: Mapping[str, str]
     missing_null: bool
     emptyings: bool
+    emptied_percent: int
     channels: tuple[ChannelPlan, ...]
     warnings: tuple[str, ...]
 
@@ -67,6 +70,7 @@ class Plan:
             length_ms=HALF_HOUR_MS,
             # bin_weight "needs to be max weight within the 30 minutes", whatever the scale's datatype says.
             peaks=bindings if self.module == CIRCULARITY else (),
+            emptied_percent=self.emptied_percent,
         )
 
 
@@ -103,10 +107,14 @@ def _plan(monitor: Monitor, path: str) -> Plan:
         _filled(text, f"{path}.{key}")
     module = _module(monitor.module, f"{path}.module")
     _check_calibrated(monitor.calibrated, f"{path}.calibrated")
-    if monitor.emptyings and module != CIRCULARITY:
-        raise ConfigError(
-            f"`{path}.emptyings` goes with module circularity, not {module}", hint="Remove emptyings."
-        )
+    for key, given in (
+        ("emptyings", monitor.emptyings),
+        ("emptied_percent", monitor.emptied_percent != EMPTIED_PERCENT),
+    ):
+        if given and module != CIRCULARITY:
+            raise ConfigError(
+                f"`{path}.{key}` goes with module circularity, not {module}", hint=f"Remove {key}."
+            )
     _check_place(monitor, module, path)
     units = _units(monitor, module, path)
     if module == AIR:
@@ -125,6 +133,7 @@ def _plan(monitor: Monitor, path: str) -> Plan:
         units=units,
         missing_null=monitor.missing == "null",
         emptyings=monitor.emptyings,
+        emptied_percent=monitor.emptied_percent,
         channels=channels,
         warnings=tuple(_warnings(monitor.connection_id, module, units)),
     )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from meterkast import config
+from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.errors import ConfigError
 
 SECTION = "uplinks.reset"
@@ -48,6 +49,7 @@ class Monitor(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=
         units: parameter = unit, where the document offers several (tvoc: ppb or mg/m3).
         emptyings: Circularity only: send the largest weight before each emptying as a further reading of the
             same half-hour. The document asks for it without saying where it goes; agree it with RESET first.
+        emptied_percent: Circularity only: a weight that falls by more than this share was emptied.
         channels: At least one, but none for air.
     """
 
@@ -62,6 +64,7 @@ class Monitor(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=
     readings: dict[str, str] = msgspec.field(default_factory=dict)
     units: dict[str, str] = msgspec.field(default_factory=dict)
     emptyings: bool = False
+    emptied_percent: Annotated[int, msgspec.Meta(ge=5, le=95)] = EMPTIED_PERCENT
     channels: tuple[Channel, ...] = ()
 
 

@@ -1,0 +1,92 @@
+"""Which products have a device in a network, and whether it can be reached."""
+
+from __future__ import annotations
+
+from meterkast.model.product import (
+    Availability,
+    AvailabilityChange,
+    Node,
+    NodeDescription,
+    NodeId,
+    NodeStatus,
+    ProductId,
+)
+from meterkast.model.time import UtcMs
+from meterkast.pipeline.outages import Outages
+from meterkast.ports import Store
+
+_BY_STATUS = {
+    NodeStatus.AVAILABLE: Availability.AVAILABLE,
+    NodeStatus.UNSTABLE: Availability.RETRYING,
+    NodeStatus.NO_CONNECTION: Availability.UNREACHABLE,
+}
+"""What a node's status says of its product until its first availability is recorded."""
+
+
+class Reach:
+    """The nodes and the newest availability of each product, in memory as they are in the store.
+
+    A half-hour that is missing while a product's device was out of reach gets that as its cause.
+    """
+
+    def __init__(self, store: Store, outages: Outages) -> None:
+        self._store = store
+        self._outages = outages
+        self._nodes: dict[NodeId, Node] = {}
+        self._newest: dict[ProductId, AvailabilityChange] = {}
+
+    async def load(self) -> None:
+        """Take up where the last run ended.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        self._nodes = {node.id: node for node in await self._store.nodes()}
+        self._newest = dict(await self._store.newest_availabilities())
+        for change in self._newest.values():
+            if self._node_of(change.product_id) is not None:
+                self._outages.reachable(change.product_id, change.status, change.at_ms)
+
+    async def declare_node(self, node: NodeDescription) -> Node:
+        """See `ports.Inventory`."""
+        made = await self._store.declare_node(node)
+        self._nodes[made.id] = made
+        return made
+
+    async def remove_node(self, identity: str, now_ms: UtcMs) -> None:
+        """See `ports.Inventory`. From now on nobody waits for its product."""
+        await self._store.remove_node(identity)
+        for node in list(self._nodes.values()):
+            if node.description.identity == identity:
+                del self._nodes[node.id]
+                if (product_id := node.description.product_id) is not None:
+                    self._outages.reachable(product_id, Availability.AVAILABLE, now_ms)
+
+    async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
+        """See `ports.Inventory`."""
+        self._outages.reachable(product_id, status, at_ms)
+        known = self._newest.get(product_id)
+        if known is None or known.status is not status:
+            self._newest[product_id] = AvailabilityChange(product_id=product_id, status=status, at_ms=at_ms)
+        await self._store.available(product_id, status, at_ms)
+
+    def of(self, product_id: ProductId) -> Availability | None:
+        """Whether the product can be reached; None where it has no device in a network."""
+        if (node := self._node_of(product_id)) is None:
+            return None
+        known = self._newest.get(product_id)
+        return _BY_STATUS[node.description.status] if known is None else known.status
+
+    def since_ms(self, product_id: ProductId) -> UtcMs | None:
+        """Since when that is so; None where that is not known."""
+        known = self._newest.get(product_id)
+        return None if known is None else known.at_ms
+
+    def removed(self, product_id: ProductId) -> bool:
+        """Whether the product had a device, and that was taken out of its network."""
+        return product_id in self._newest and self._node_of(product_id) is None
+
+    def _node_of(self, product_id: ProductId) -> Node | None:
+        return next(
+            (node for node in self._nodes.values() if node.description.product_id == product_id), None
+        )

@@ -1,0 +1,323 @@
+"""The devices of the network: each node, the product it fills, and where its values go.
+
+They are known from the store before the server is there, and stay known when it goes away. A device is
+forgotten only when its node was removed from the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from meterkast.model.errors import StorageError
+from meterkast.model.product import (
+    Availability,
+    Product,
+    ProductId,
+    PropertyId,
+)
+from meterkast.network import NodeView, ValueView
+from meterkast.ports import Clock, Inventory
+from meterkast_drivers.zwave import describing, views
+from meterkast_drivers.zwave.declaring import Declaring
+from meterkast_drivers.zwave.device import Device, Early, Mapped
+from meterkast_drivers.zwave.echo import Echo, Echoes
+from meterkast_drivers.zwave.settings import Settings
+
+if TYPE_CHECKING:
+    from meterkast_drivers.zwave.link import Link
+
+__all__ = ["Device", "Devices", "Early", "Mapped"]
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.2
+"""An interview tells a device's values one by one: what comes within this time is declared at once."""
+
+RETRY_S, RETRY_CAP_S = 1.0, 60.0
+"""How long until a device is declared again that the database refused."""
+
+
+class Devices:
+    """All devices of the stick's network.
+
+    Attributes:
+        home_id: The network's; None before the first connection ever.
+        other_home_id: The network that was known before, where another stick is plugged in now.
+        on_change: Called with a node's number when it got ready, woke up, died, came alive or was removed.
+        on_settled: Called with a device when its values have ids.
+        counters: What went wrong, in the operator's words.
+        declaring: Writes a device to the store.
+    """
+
+    def __init__(self, settings: Settings, inventory: Inventory, clock: Clock) -> None:
+        self.home_id: int | None = None
+        self.other_home_id: int | None = None
+        self.on_change: list[Callable[[int], None]] = []
+        self.on_settled: list[Callable[[Device], None]] = []
+        self.counters: Counter[str] = Counter()
+        self._settings = settings
+        self._inventory = inventory
+        self._clock = clock
+        self._known: dict[int, dict[int, Device]] = {}  # home id → node → device
+        self.declaring = Declaring(settings, inventory, clock, self.counters)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._wanted: set[int] = set()
+        self._by_property: dict[PropertyId, tuple[Device, Mapped]] = {}
+        self._echoes = Echoes()
+        self._pauses = 0
+
+    # What is known.
+
+    def all(self) -> Sequence[Device]:
+        """The devices of the stick's network, by node."""
+        return [device for _, device in sorted(self._here().items())]
+
+    def get(self, node: int) -> Device | None:
+        """That device; None where there is no such node."""
+        return self._here().get(node)
+
+    def by_property(self, property_id: int) -> tuple[Device, Mapped] | None:
+        """Whose value a property is; None while the device's values are not known."""
+        return self._by_property.get(PropertyId(property_id))
+
+    def views(self) -> Sequence[NodeView]:
+        """All devices as they are shown."""
+        return [views.node_view(device) for device in self.all()]
+
+    def value_views(self, node: int) -> Sequence[ValueView]:
+        """Each value of a device as it is shown; nothing where there is no such node."""
+        device = self.get(node)
+        return [] if device is None else views.value_views(device)
+
+    def expect_echo(self, node: int, value_id: str) -> Echo:
+        """A value is about to be written: what the server tells of it until `end` is its own guess."""
+        return self._echoes.expect(node, value_id)
+
+    @property
+    def echoes(self) -> Echoes:
+        """The writes that are under way."""
+        return self._echoes
+
+    def pause(self) -> None:
+        """A job has the radio: no device is pinged or asked for values until `resume`; may be nested."""
+        self._pauses += 1
+
+    def resume(self) -> None:
+        """The job has ended; one call for each `pause`."""
+        self._pauses = max(0, self._pauses - 1)
+
+    @property
+    def paused(self) -> bool:
+        """Whether a job has the radio."""
+        return self._pauses > 0
+
+    # The store and the server.
+
+    async def load(self) -> None:
+        """Take up what the store knows.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        await self.declaring.load()
+        products = {product.id: product for product in await self._inventory.products()}
+        newest: tuple[int, int] | None = None
+        for record in await self._inventory.nodes():
+            found = describing.parse_identity(record.description.identity)
+            if found is None:
+                continue
+            home_id, node = found
+            device = self._device(home_id, node)
+            device.record = record
+            device.status = record.description.status
+            device.last_seen_ms = record.description.last_seen_ms
+            device.product = products.get(record.description.product_id or ProductId(-1))
+            seen = record.description.last_seen_ms or 0
+            if newest is None or seen > newest[0]:
+                newest = seen, home_id
+        if self.home_id is None and newest is not None:
+            self.home_id = newest[1]
+
+    def attach(self, link: Link) -> None:
+        """The server is there: its nodes are the devices from now on. Nothing may be awaited here."""
+        controller = link.driver.controller
+        home_id = controller.home_id or 0
+        if self.home_id is not None and home_id != self.home_id:
+            log.warning("another network", extra={"home_id": f"{home_id:08x}"})
+            self.other_home_id = self.home_id
+        elif home_id == self.other_home_id:
+            self.other_home_id = None
+        self.home_id = home_id
+        for number, live in controller.nodes.items():
+            if not live.is_controller_node:
+                self.adopt(number, live)
+
+    def adopt(self, node: int, live: Any) -> Device:
+        """The server shows this node."""
+        assert self.home_id is not None
+        device = self._device(self.home_id, node)
+        if device.gone:
+            # The number is given out again before the removal could be stored.
+            del self._here()[node]
+            lock, device = device.lock, self._device(self.home_id, node)
+            device.lock, device.stale_row = lock, True
+        device.live = live
+        device.unsettled = True
+        for mapped in device.properties.values():
+            mapped.heard, mapped.polled_ns = False, None
+        if live.ready:
+            self.schedule(node)
+        return device
+
+    def detach(self) -> None:
+        """The connection is gone; the devices stay known."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self._wanted.clear()
+        self._echoes.clear()
+        for device in self._here().values():
+            device.live = None
+            device.early.clear()
+
+    def schedule(self, node: int) -> None:
+        """Map a device's values anew, soon; several calls within a moment are one."""
+        device = self.get(node)
+        if device is None:
+            return
+        device.unsettled = True
+        self._wanted.add(node)
+        running = self._tasks.get(node)
+        if running is None or running.done():
+            task = asyncio.create_task(self._settle(node), name=f"zwave node {node}")
+            self._tasks[node] = task
+            task.add_done_callback(lambda done: self._forget(node, done))
+
+    def _forget(self, node: int, done: asyncio.Task[None]) -> None:
+        if self._tasks.get(node) is done:
+            del self._tasks[node]
+
+    async def _settle(self, node: int) -> None:
+        wait_s = RETRY_S
+        while node in self._wanted:
+            await asyncio.sleep(GATHER_S)
+            self._wanted.discard(node)
+            try:
+                await self.refresh(node)
+            except StorageError as error:
+                self.counters["not stored, tried again"] += 1
+                log.warning("device not stored", extra={"node": node, "reason": str(error)})
+                self._wanted.add(node)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_CAP_S)
+            except Exception:  # one device's oddities must not end the others
+                self.counters["devices not understood"] += 1
+                log.exception("device not understood", extra={"node": node})
+                if (device := self.get(node)) is not None:
+                    device.problem = "Its values could not be understood; please report this, with the log."
+                    if device.properties:  # go on with what was understood before
+                        self._settled(device)
+
+    # One device.
+
+    async def refresh(self, node: int) -> None:
+        """Map and declare a device's values, where the server has interviewed it to the end.
+
+        Raises:
+            StorageError: The database refused; what was known of it stays.
+        """
+        device = self.get(node)
+        if device is None:
+            return
+        async with device.lock:
+            if device.live is None or not device.live.ready:
+                return
+            device.unsettled = True
+            before = [mapped.property.id for mapped in device.properties.values()]
+            try:
+                await self.declaring.declare(device)
+            except StorageError:
+                self.schedule(node)  # whoever asked: reports wait until it is stored
+                raise
+            for property_id in before:
+                self._by_property.pop(property_id, None)
+            for mapped in device.properties.values():
+                self._by_property[mapped.property.id] = device, mapped
+        if node not in self._wanted:
+            self._settled(device)
+
+    def _settled(self, device: Device) -> None:
+        device.unsettled = False
+        for told in self.on_settled:
+            told(device)
+
+    async def link_product(self, node: int, product: Product) -> None:
+        """This node fills that product from now on, whatever device it is.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        assert self.home_id is not None
+        device = self._device(self.home_id, node)
+        async with device.lock:
+            # Without a model the product takes the next device's, and it is no other device's any more.
+            bare = replace(product.description, maker="", model="", type="")
+            if bare != product.description and describing.stored_ids(product):
+                product, _ = await self._inventory.declare(bare, [])
+            device.product = product
+            device.new_identity = ""
+            await self.declaring.record(device)
+        if device.ready:
+            self.schedule(node)
+
+    async def removed(self, node: int) -> None:
+        """The node was removed from the network: its row goes; product and history stay.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        device = self.get(node)
+        if device is None:
+            return
+        device.gone, device.live = True, None
+        async with device.lock:
+            if self.get(node) is not device:
+                return
+            if device.product is not None:
+                await self._inventory.available(
+                    device.product.id, Availability.UNREACHABLE, self._clock.now_ms()
+                )
+            await self._inventory.remove_node(device.identity)
+            self._wanted.discard(node)
+            for mapped in device.properties.values():
+                self._by_property.pop(mapped.property.id, None)
+            if self.get(node) is device:
+                del self._here()[node]
+        self.changed(node)
+
+    def changed(self, node: int) -> None:
+        """Tell everybody that a device is not what it was."""
+        for told in self.on_change:
+            told(node)
+
+    def _here(self) -> dict[int, Device]:
+        return self._known.setdefault(self.home_id, {}) if self.home_id is not None else {}
+
+    def _device(self, home_id: int, node: int) -> Device:
+        known = self._known.setdefault(home_id, {})
+        if node not in known:
+            known[node] = Device(
+                node=node,
+                identity=describing.identity(home_id, node),
+                report_ms=self._settings.report_ms(node),
+            )
+        return known[node]
+
+    def others(self) -> int:
+        """How many devices of the network that was known before are kept."""
+        return len(self._known.get(self.other_home_id, {})) if self.other_home_id is not None else 0

@@ -1,0 +1,274 @@
+"""A simulated Z-Wave stick with its network, for the real zwave-js driver and server.
+
+zwave-js opens the stick as `tcp://127.0.0.1:PORT`, like a serial port. Behind it are the mock controller and
+mock nodes of zwave-js' own tests, with what they lack added here, in JavaScript beside this file. For the
+command `meterkast rig zwave` (`configure`, `run`) and for tests (`serving`).
+
+- `stick.js` starts it; `network.js` puts stick and devices together.
+- `kinds.js` and `devices/` say what each kind of device is; a kind is one function. Values are pure functions
+  of (seed, node, simulated time) from `world.js`.
+- `behaviors.js`, `joining.js`, `failed_nodes.js`, `functions.js`, `nvm.js`: what the stock mock does not do.
+- `verbs.js`: what can be done to it by hand, over the control port; every fault is a verb.
+- `shown.js`: each value that really went to the host, with its time: what a gateway must have received.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from meterkast.lean import aiohttp
+from meterkast.model.errors import ConfigError, LinkLostError
+from meterkast.model.time import UtcMs, parse_iso
+from meterkast.nodejs import find_node, install
+
+FOLDER = Path(__file__).parent
+READY_S = 60.0
+"""How long the stick may take until it listens: zwave-js is 10,000 files, slow to read from a card."""
+
+NETWORK = "meter:2,strip:3,gas:4,water:5,air:6,scale:7,plug:8,thermostat:9,contact:10,lock:11"
+"""The default network: with the P1 meter a believable cupboard, and what the demo's monitors need."""
+
+TEST_KEYS: Mapping[str, str] = {
+    "S0_Legacy": "000102030405060708090a0b0c0d0e0f",
+    "S2_Unauthenticated": "101112131415161718191a1b1c1d1e1f",
+    "S2_Authenticated": "202122232425262728292a2b2c2d2e2f",
+    "S2_AccessControl": "303132333435363738393a3b3c3d3e3f",
+}
+"""Network keys for tests only: stick and server must hold the same, or no device joins with S0 or S2."""
+
+Devices = str | Sequence[Mapping[str, object]]
+"""`kind:node,kind:node`, or one mapping a device: kind, id, period_s, wake_up_s."""
+
+
+def write_keys(path: Path, keys: Mapping[str, str] = TEST_KEYS) -> Path:
+    """Write network keys where a server looks for them (`<folder>/keys.json`); only the owner may read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(dict(keys), file, indent=2)
+    return path
+
+
+class Stick:
+    """A running stick, seen from a test.
+
+    Attributes:
+        url: `tcp://127.0.0.1:port`; the stick for zwave-js.
+        origin: `http://127.0.0.1:port` of the control port.
+    """
+
+    def __init__(
+        self, url: str, origin: str, session: aiohttp.ClientSession, child: asyncio.subprocess.Process
+    ) -> None:
+        self.url = url
+        self.origin = origin
+        self._session = session
+        self._child = child
+
+    async def verb(self, name: str, /, **arguments: object) -> Any:  # Any: JSON, by verb
+        """Do something to the network, and return the verb's answer; `GET /` of `origin` lists the verbs.
+
+        Raises:
+            ConfigError: No such verb, no such node, or an argument that will not do.
+        """
+        async with self._session.post(f"{self.origin}/{name}", json=arguments) as response:
+            answer = await response.json()
+        if response.status != 200:
+            raise ConfigError(
+                answer["error"], hint=f"GET {self.origin}/ lists the verbs and their arguments."
+            )
+        return answer
+
+    async def shown(self, after: int = 0) -> list[dict[str, Any]]:
+        """What the devices showed after record number `after`, oldest first (the newest 200,000 are kept).
+
+        Each record: n, node, endpoint, commandClass, key (meter: type<<16 | scale<<8 | rate; else the type),
+        value, decimals, scale (of measured values), real_ms, sim_s, asked (answered a poll; else unasked).
+        """
+        records: list[dict[str, Any]] = await self.verb("shown", after=after)
+        return records
+
+    def pause(self) -> None:
+        """Stop the whole process: connections stay open, nothing is answered."""
+        self._child.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._child.send_signal(signal.SIGCONT)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    *,
+    port: int = 0,
+    control: int = 0,
+    devices: Devices = NETWORK,
+    seed: int = 1,
+    speed: float = 1.0,
+    start: UtcMs | None = None,
+    period_s: float = 300.0,
+    tx_delay_ms: int = 0,
+    home_id: int = 0x7E570001,
+    keys: Mapping[str, str] | Path = TEST_KEYS,
+) -> AsyncIterator[Stick]:
+    """Run a stick on loopback while the block lasts; port 0 takes a free one.
+
+    Args:
+        devices: The network at the start.
+        seed: Which world the devices measure.
+        speed: Simulated time runs so many times as fast, from `start` (default: now).
+        period_s: Simulated seconds between two reports of a device; a device's own period goes before.
+        tx_delay_ms: What a frame takes on the air; a real one takes some 10 ms.
+        keys: The network keys of the server, or the path of its `keys.json`.
+
+    Raises:
+        ConfigError: No Node.js, `npm ci` failed.
+        LinkLostError: The stick ended instead of listening (a wrong device, a port in use).
+    """
+    await asyncio.to_thread(install, FOLDER)
+    node = await asyncio.to_thread(find_node)
+    with contextlib.ExitStack() as stack:
+        if not isinstance(keys, Path):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mk-"))
+            keys = write_keys(Path(folder) / "keys.json", keys)
+        command = _command(
+            node,
+            port=port,
+            control=control,
+            devices=devices if isinstance(devices, str) else json.dumps([dict(each) for each in devices]),
+            seed=seed,
+            speed=speed,
+            start="" if start is None else int(start),
+            period_s=period_s,
+            tx_delay_ms=tx_delay_ms,
+            home_id=f"{home_id:08x}",
+            keys=str(keys),
+        )
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches this process alone, and it ends the child
+        )
+        try:
+            url, origin = await _listening_at(child)
+            async with aiohttp.ClientSession() as session:
+                yield Stick(url, origin, session, child)
+        finally:
+            await _end(child)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `meterkast rig zwave`."""
+    parser.description = "A simulated Z-Wave stick with its network, for the real zwave-js."
+    parser.add_argument("--port", type=int, default=5555, help="of the stick (default: %(default)s)")
+    parser.add_argument("--control", type=int, default=5556, help="of the verbs (default: %(default)s)")
+    parser.add_argument(
+        "--devices", default=NETWORK, help="kind:node,…, or a JSON file of devices (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="which world (default: %(default)s)")
+    parser.add_argument("--speed", type=float, default=1.0, metavar="N", help="time runs N times as fast")
+    parser.add_argument("--start", metavar="ISO-UTC", help="when simulated time begins (default: now)")
+    parser.add_argument(
+        "--period-s",
+        type=float,
+        default=300.0,
+        help="simulated seconds between reports (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tx-delay-ms", type=int, default=10, help="what a frame takes on the air (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="FILE", help="the server's keys.json (default: the keys of the tests)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the stick until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: No Node.js, `npm ci` failed, or a time that is none.
+        LinkLostError: The stick ended instead of listening.
+    """
+    return asyncio.run(_run(args))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(
+        port=args.port,
+        control=args.control,
+        devices=args.devices,
+        seed=args.seed,
+        speed=args.speed,
+        start=_start(args.start),
+        period_s=args.period_s,
+        tx_delay_ms=args.tx_delay_ms,
+        keys=args.keys or TEST_KEYS,
+    ) as stick:
+        print(_announcement(stick), flush=True)
+        await stop.wait()
+    return 0
+
+
+def _start(text: str | None) -> UtcMs | None:
+    if text is None:
+        return None
+    try:
+        return parse_iso(text if text.endswith("Z") or "+" in text else f"{text}Z")
+    except ValueError as error:
+        raise ConfigError(
+            f"--start {text}: {error}", hint="Give a time such as 2026-03-29T00:00:00Z."
+        ) from error
+
+
+def _announcement(stick: Stick) -> str:
+    return f"""Z-Wave stick on {stick.url}, verbs on {stick.origin}
+  curl {stick.origin}/                                   all verbs
+  curl -d '{{}}' {stick.origin}/list                       all devices
+  curl -d '{{"id": 8, "value": true}}' {stick.origin}/button
+  curl -d '{{"id": 5}}' {stick.origin}/dead                and /alive
+  curl -d '{{"kind": "s2meter", "id": 20}}' {stick.origin}/join"""
+
+
+def _command(node: Path, **options: str | float) -> list[str]:
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return [str(node), str(FOLDER / "stick.js"), *given, "--end-with-stdin"]
+
+
+async def _listening_at(child: asyncio.subprocess.Process) -> tuple[str, str]:
+    assert child.stdout is not None
+    line = await asyncio.wait_for(child.stdout.readline(), READY_S)
+    words = line.decode().split()
+    if words[:2] != ["listening", "on"]:
+        status = await child.wait()
+        raise LinkLostError(
+            f"the simulated stick ended with status {status} before it listened",
+            hint="Its reason is on the standard error output, just above.",
+        )
+    return words[2], words[3]
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGCONT)  # a paused process does not take SIGTERM
+            child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), 5)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+    # Read to the end and let the pipes close before the loop does.
+    await child.communicate()

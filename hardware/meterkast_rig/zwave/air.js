@@ -1,0 +1,49 @@
+'use strict';
+
+// From the air to the host: one frame at a time, each waiting for the host's acknowledgement like a real stick.
+// The stock mock sends whatever is ready; two S2 frames could then overtake one another and break their nonces.
+
+const { CommandClass } = require('@zwave-js/cc');
+const { ZWaveProtocolCC } = require('@zwave-js/cc/ZWaveProtocolCC');
+const { ApplicationCommandRequest } = require('@zwave-js/serial/serialapi');
+const { MockZWaveFrameType } = require('@zwave-js/testing');
+
+const ACKNOWLEDGED_WITHIN_MS = 1000;
+
+function forwarding(shown) {
+  let encoding = Promise.resolve();
+  let sending = Promise.resolve();
+
+  function encode(controller, node, command) {
+    const message = new ApplicationCommandRequest({ command });
+    message.getNodeId = () => node.id;
+    return message.serialize({ nodeIdType: controller.encodingContext.nodeIdType, ...node.encodingContext });
+  }
+
+  async function send(controller, node, command, data) {
+    const at = Date.now();
+    controller.mockPort.emitData(data);
+    try {
+      await controller.expectHostACK(ACKNOWLEDGED_WITHIN_MS);
+    } catch {
+      return; // nobody heard it
+    }
+    const facts = shown.noteOf(command);
+    if (facts) shown.sent(node.id, facts, at);
+  }
+
+  return {
+    onNodeFrame(controller, node, frame) {
+      const command = frame.payload;
+      if (frame.type !== MockZWaveFrameType.Request || !(command instanceof CommandClass)) return undefined;
+      if (command instanceof ZWaveProtocolCC) return undefined; // not for applications: the stock behaviours know these
+      // Encoded at once, in order: S2 encrypts here, with the keys and nonces of this moment.
+      const data = encoding.then(() => encode(controller, node, command));
+      encoding = data.catch(() => {});
+      sending = sending.then(async () => send(controller, node, command, await data)).catch((error) => console.error(`node ${node.id}: ${error.message}`));
+      return sending.then(() => true);
+    },
+  };
+}
+
+module.exports = { forwarding };

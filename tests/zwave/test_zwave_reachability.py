@@ -1,0 +1,203 @@
+"""Who can be reached, with made-up nodes and a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from meterkast.model.errors import RefusedError
+from meterkast.model.product import NodeStatus
+from meterkast_drivers.zwave import reachability as module
+from meterkast_drivers.zwave.devices import Devices
+from meterkast_drivers.zwave.reachability import Reachability
+from meterkast_drivers.zwave.settings import Settings
+
+DEAD, ASLEEP = 3, 1
+
+
+class Bench:
+    def __init__(self, shelf: Any, clock: Any) -> None:
+        self.shelf = shelf
+        self.devices = Devices(Settings(stick="/dev/ttyACM0"), shelf, clock)
+        self.reach = Reachability(self.devices, shelf, clock, random=lambda: 0.5)
+        self.task: asyncio.Task[None] | None = None
+
+    async def connect(self, link: Any, *nodes: int) -> None:
+        self.devices.attach(link)
+        self.reach.attach()
+        for node in nodes:
+            await self.devices.refresh(node)
+        self.task = asyncio.create_task(self.reach.run(link))
+
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+        self.devices.detach()
+
+    def words(self, node: int) -> list[str]:
+        device = self.devices.get(node)
+        assert device is not None
+        assert device.product is not None
+        words: list[str] = self.shelf.words(device.product.id)
+        return words
+
+
+@pytest.fixture
+async def bench(shelf: Any, still: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(module, "PINGS_S", (0.0,) * 4 + (1800.0,))
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    bench = Bench(shelf, still)
+    yield bench
+    await bench.stop()
+
+
+@pytest.fixture
+def sleeper(made: Any) -> Any:
+    wake_up = made.value(132, "wakeUpInterval", None, 3600, readable=False)
+    return made.node(9, made.temperature(), wake_up, isListening=False, status=ASLEEP)
+
+
+async def test_a_dead_device_is_unreachable_after_three_pings(bench: Bench, made: Any, tools: Any) -> None:
+    link = made.link(made.node(5, made.energy()))
+    link.answer = RefusedError("no answer", hint="")
+    await bench.connect(link, 5)
+    device = bench.devices.get(5)
+    assert device is not None
+    bench.reach.died(device)
+    assert device.status is NodeStatus.UNSTABLE
+    await tools.until(lambda: device.status is NodeStatus.NO_CONNECTION, "unreachable")
+    assert len(link.asked) >= module.FAILED_PINGS
+    await tools.until(lambda: bench.words(5) == ["available", "retrying", "unreachable"], "kept")
+    assert bench.shelf.node_rows["zwave:00007e57:5"].description.status is NodeStatus.NO_CONNECTION
+    assert "does not answer" in bench.devices.views()[0].detail
+    bench.reach.heard(device)
+    await tools.until(lambda: bench.words(5)[-1] == "available", "available at once")
+    asked = len(link.asked)
+    await asyncio.sleep(0.1)
+    assert len(link.asked) == asked
+
+
+async def test_an_answered_ping_makes_it_available(bench: Bench, made: Any, tools: Any) -> None:
+    await bench.connect(made.link(made.node(5, made.energy(), status=DEAD)), 5)
+    await tools.until(lambda: bench.words(5) == ["retrying", "available"], "pinged")
+
+
+async def test_nobody_is_pinged_while_a_job_has_the_radio(bench: Bench, made: Any, tools: Any) -> None:
+    link = made.link(made.node(5, made.energy(), status=DEAD))
+    bench.devices.pause()
+    await bench.connect(link, 5)
+    await asyncio.sleep(0.2)
+    assert link.asked == []
+    bench.devices.resume()
+    await tools.until(lambda: link.asked, "pinged afterwards")
+
+
+async def test_a_sleeping_device_is_judged_by_its_wake_ups(
+    bench: Bench, made: Any, tools: Any, still: Any, sleeper: Any
+) -> None:
+    await bench.connect(made.link(sleeper), 9)
+    device = bench.devices.get(9)
+    assert device is not None
+    still.pass_s(2.05 * 3600)
+    bench.reach._look_after_sleepers()
+    assert device.status is NodeStatus.AVAILABLE
+    still.pass_s(0.1 * 3600)
+    bench.reach._look_after_sleepers()
+    assert device.status is NodeStatus.UNSTABLE
+    still.pass_s(0.9 * 3600)
+    bench.reach._look_after_sleepers()
+    assert device.status is NodeStatus.NO_CONNECTION
+    assert "wake" in bench.devices.views()[0].detail
+    bench.reach.heard(device)
+    await tools.until(
+        lambda: bench.words(9) == ["available", "retrying", "unreachable", "available"], "kept in order"
+    )
+
+
+async def test_while_nobody_listened_nobody_was_silent(
+    bench: Bench, made: Any, still: Any, sleeper: Any
+) -> None:
+    link = made.link(sleeper)
+    bench.devices.attach(link)
+    await bench.devices.refresh(9)
+    device = bench.devices.get(9)
+    assert device is not None
+    bench.reach.heard(device)
+    bench.devices.detach()
+    still.pass_s(5 * 3600)
+    bench.devices.attach(link)
+    bench.reach.attach()
+    bench.reach._look_after_sleepers()
+    assert device.status is NodeStatus.AVAILABLE
+
+
+async def test_a_restart_does_not_forget_who_was_unreachable(
+    bench: Bench, made: Any, still: Any, sleeper: Any
+) -> None:
+    await bench.connect(made.link(sleeper), 9)
+    still.pass_s(4 * 3600)
+    bench.reach._look_after_sleepers()
+    await bench.reach.finish()
+    after = Bench(bench.shelf, still)
+    await after.devices.load()
+    device = after.devices.get(9)
+    assert device is not None
+    assert device.status is NodeStatus.NO_CONNECTION
+    after.devices.attach(made.link(sleeper))
+    after.reach.attach()
+    assert device.status is NodeStatus.NO_CONNECTION
+    await after.stop()
+
+
+async def test_a_device_that_the_stick_no_longer_has_is_unreachable(
+    bench: Bench, made: Any, tools: Any
+) -> None:
+    bench.devices.attach(made.link(made.node(5, made.energy())))
+    await bench.devices.refresh(5)
+    bench.devices.detach()
+    await bench.connect(made.link())
+    await tools.until(lambda: bench.words(5)[-1] == "unreachable", "unreachable")
+    assert "zwave:00007e57:5" in bench.shelf.node_rows
+
+
+async def test_last_seen_is_written_rarely_and_at_the_end(bench: Bench, made: Any, still: Any) -> None:
+    bench.devices.attach(made.link(made.node(5, made.energy())))
+    bench.reach.attach()
+    device = bench.devices.get(5)
+    assert device is not None
+    bench.reach.heard(device)
+    await bench.devices.refresh(5)
+    before = bench.shelf.node_writes
+    for _ in range(60):
+        still.pass_s(300)
+        bench.reach.heard(device)
+        await bench.reach._keep()
+    assert bench.shelf.node_writes == before
+    still.pass_s(2 * 3600)
+    bench.reach.heard(device)
+    await bench.reach._keep()
+    assert bench.shelf.node_writes == before + 1
+    still.pass_s(10)
+    bench.reach.heard(device)
+    await bench.reach.finish()
+    kept = bench.shelf.node_rows["zwave:00007e57:5"].description.last_seen_ms
+    assert kept == still.now_ms()
+
+
+async def test_what_the_database_refuses_is_kept_later(
+    bench: Bench, made: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_S", 0.05)
+    await bench.connect(made.link(made.node(5, made.energy())), 5)
+    device = bench.devices.get(5)
+    assert device is not None
+    bench.devices.pause()
+    bench.shelf.refusing = True
+    bench.reach.died(device)
+    await tools.until(lambda: bench.reach.counters["not stored, tried again"], "refused")
+    bench.shelf.refusing = False
+    await tools.until(lambda: bench.words(5) == ["available", "retrying"], "kept")

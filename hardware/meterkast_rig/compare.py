@@ -158,8 +158,10 @@ def _mean(series: Series, end_ms: int, values: Sequence[Decimal], first: bool, f
     digit = max(one.digit for one in near)
     if not low - digit <= value <= high + digit:
         return f"received {value}; the device showed {low} to {high}"
+    start_ms = end_ms - HALF_HOUR_MS - series.tolerance_ms
+    stood_ms = max((one.at_ms for one in near if one.sure and one.at_ms <= start_ms), default=0)
     # What came before the first half-hour that was received may not have been heard.
-    if first or not all(one.sure for one in near):
+    if first or not all(one.sure for one in near if one.at_ms >= stood_ms):
         findings.bounded += 1
         return ""
     means = [

@@ -37,7 +37,10 @@ HOURS = float(os.environ.get("METERKAST_HOURS", "6"))
 SEED = int(os.environ.get("METERKAST_SEED", "20260415"))
 SPEED = 360.0
 PERIOD_S, REPORT_S = 600, 900
-TOLERANCE_S = 1.5
+TOLERANCE_S = 1.2
+PAUSE_S = 8 if HOURS < 12 else 16
+"""Between two faults that take the whole network away, in real time: a half-hour is 5 s."""
+
 LIMIT_S = 240.0
 
 MORE = {
@@ -266,16 +269,16 @@ class Day:
     async def happen(
         self, faults: list[Callable[[random.Random], Awaitable[None]]], seed: int, pause_s: float
     ) -> None:
-        """All of these faults in a random order, again and again until the day is over."""
+        """All of these faults in a random order, each at least once, until the day is over."""
         chance = random.Random(seed)
         end_s = time.monotonic() + HOURS * 3600 / SPEED
         while True:
             for fault in chance.sample(faults, len(faults)):
+                if time.monotonic() > end_s and self.done[fault.__name__]:
+                    return
                 await asyncio.sleep(chance.uniform(0.5, 1.5) * pause_s)
                 await fault(chance)
                 self.done[fault.__name__] += 1
-            if time.monotonic() > end_s:
-                return
 
     async def compared(self, ended_ms: float) -> tuple[Findings, Findings, list[str], int]:
         """P1's half-hours and Z-Wave's, what the platforms should not have got, and how many reports."""
@@ -319,7 +322,9 @@ async def cupboard() -> AsyncIterator[Day]:
         (folder / "meterkast.toml").write_text(
             CONFIGURATION.format(folder=folder)
             + demo_zwave.driver(stick.url, f"{folder}/zwave", names, report_s=REPORT_S)
-            + demo_uplinks.UPLINKS.substitute(reset_url=at_reset.url, wattics_url=at_wattics.url)
+            + demo_uplinks.UPLINKS.substitute(reset_url=at_reset.url, wattics_url=at_wattics.url).replace(
+                "[uplinks.reset]", "[uplinks.reset]\nack_timeout_s = 1\nauth_timeout_s = 2", 1
+            )
             + demo_zwave.UPLINKS
             + UPLINKS
         )
@@ -344,9 +349,9 @@ async def test_a_day_of_faults_leaves_every_half_hour_right_or_missing_with_a_ca
             day.platforms_fail, day.bin_emptied,
         ]  # fmt: skip
         await asyncio.gather(
-            day.happen(all_at_once, SEED, pause_s=4), day.happen(single, SEED + 1, pause_s=2)
+            day.happen(all_at_once, SEED, pause_s=PAUSE_S), day.happen(single, SEED + 1, pause_s=3)
         )
-        await asyncio.sleep(3 * 1800 / SPEED)
+        await asyncio.sleep(4 * 1800 / SPEED)
         await day.until(lambda: day.pending() == 0, "everything is delivered")
         ended_ms = time.time() * 1000
         await day.stop()
@@ -360,4 +365,5 @@ async def test_a_day_of_faults_leaves_every_half_hour_right_or_missing_with_a_ca
     assert set(p1.missing) <= {"gateway off"}
     assert set(p1.right) == {"register"}
     assert set(radio.right) == {"register", "mean", "peak"}
+    assert radio.bounded < radio.right["mean"], "some means were held against their half-hour's reports"
     assert radio.right.total() > radio.missing.total(), "most half-hours are there in spite of it all"

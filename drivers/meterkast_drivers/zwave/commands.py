@@ -243,8 +243,7 @@ class Commands:
                 within_s=self._patience.send_s,
             )
         except (RefusedError, LinkLostError) as error:
-            # Our own launcher refuses it: it has set the option itself.
-            log.info("options of the Z-Wave server", extra={"reason": str(error)})
+            log.warning("options of the Z-Wave server", extra={"reason": str(error)})
         try:
             await self._take_up()
         except StorageError as error:

@@ -93,7 +93,7 @@ function filter(socket, say) {
   socket.removeAllListeners("message");
   socket.on("message", (data) => {
     const asked = parse(data);
-    const why = REFUSED.get(asked?.command);
+    const why = isSetAlready(asked) ? undefined : REFUSED.get(asked?.command);
     if (why === undefined) {
       for (const listener of forward) listener.call(socket, data);
       return;
@@ -110,6 +110,12 @@ function filter(socket, say) {
       zwaveErrorMessage: `${asked.command} is not allowed here: ${why}`,
     }));
   });
+}
+
+/** What a gateway asks of any server; the launcher has set it. */
+function isSetAlready(asked) {
+  const { command, options } = asked ?? {};
+  return command === "driver.update_options" && String(Object.keys(options ?? {})) === "disableOptimisticValueUpdate";
 }
 
 function parse(data) {

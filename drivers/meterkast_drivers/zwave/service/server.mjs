@@ -82,6 +82,8 @@ function options({ folder, logLevel }, keys) {
     logConfig: logLevel === "off" ? { enabled: false } : { level: logLevel, forceConsole: true, showLogo: false },
     // A second look at what we wrote: the gateway follows value events alone.
     emitValueUpdateAfterSetValue: true,
+    // No guesses: what a device has not reported is not its value.
+    disableOptimisticValueUpdate: true,
   };
 }
 

@@ -13,9 +13,8 @@ import logging
 import random
 import signal
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from meterkast.config import Config, control_socket, decode, nearest
@@ -24,9 +23,11 @@ from meterkast.model.time import Grid, zone
 from meterkast.network import Network
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery, slot_ms
+from meterkast.pipeline.door import Door, Opened
 from meterkast.pipeline.examine import Examiner
 from meterkast.pipeline.intake import Intake
-from meterkast.pipeline.keeping import DriverCatalog, Keeper
+from meterkast.pipeline.inventory import DriverCatalog
+from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.supervisor import Supervisor
 from meterkast.ports import Clock, Driver, Store, Uplink
@@ -36,10 +37,6 @@ from meterkast_buffer.store import open_store
 from meterkast_drivers import KINDS as DRIVERS
 
 log = logging.getLogger(__name__)
-
-
-PAGE_RETRY_S = 30.0
-"""How long until a page or control socket that could not be opened is tried again, in real time."""
 
 
 def _module(kinds: Mapping[str, str], name: str, section: str) -> Any:
@@ -221,58 +218,6 @@ class Gateway:
             await _cancel(showing)
 
 
-class Opened(Protocol):
-    """A door that is open."""
-
-    async def close(self) -> None: ...
-
-
-class Door(ABC):
-    """Where the gateway can be asked. Metering never depends on it: what cannot be opened is tried again.
-
-    Attributes:
-        tried: Set when it was tried once.
-    """
-
-    name = ""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self.tried = asyncio.Event()
-
-    @abstractmethod
-    def wanted(self) -> bool:
-        """Whether there is to be one."""
-
-    @abstractmethod
-    async def open(self) -> Opened:
-        """Open it.
-
-        Raises:
-            ConfigError: It cannot be opened now.
-        """
-
-    async def run(self) -> None:
-        """Hold it open until cancelled; return at once where it is not wanted."""
-        try:
-            while self.wanted():
-                try:
-                    opened = await self.open()
-                except ConfigError as error:
-                    if not self.tried.is_set():
-                        log.error(f"no {self.name}", extra={"reason": str(error), "hint": error.hint})
-                    self.tried.set()
-                    await asyncio.sleep(PAGE_RETRY_S)
-                    continue
-                self.tried.set()
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    await opened.close()
-        finally:
-            self.tried.set()
-
-
 class Page(Door):
     """The gateway's page.
 
@@ -282,6 +227,10 @@ class Page(Door):
 
     name = "page"
     url = ""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self._gateway = gateway
 
     def wanted(self) -> bool:
         return self._gateway.config.page.enabled
@@ -307,6 +256,10 @@ class ControlSocket(Door):
     """The socket for the command line; there where a driver has a network of devices."""
 
     name = "control socket"
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self._gateway = gateway
 
     def wanted(self) -> bool:
         return bool(self._gateway.networks)

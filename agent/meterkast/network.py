@@ -124,6 +124,7 @@ class JobRequest(Frozen, frozen=True):
         code: include: the QR code's text, or the DSK (8 × 5 digits): with Smart Start the device joins by
             itself when it is switched on, also after the job.
         pin: include: the five digits, where they are known before the device asks for them.
+        asleep: remove, replace: also a device that only sleeps, so that nobody can tell whether it is gone.
         timeout_s: How long to wait for the device's button.
     """
 
@@ -133,6 +134,7 @@ class JobRequest(Frozen, frozen=True):
     security: Security = "auto"
     code: str = ""
     pin: str = ""
+    asleep: bool = False
     timeout_s: float = 120.0
 
 

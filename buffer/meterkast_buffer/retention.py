@@ -30,9 +30,15 @@ _STEP_MS = 3 * HOUR_MS
 _STEP_PAYLOADS = 2000
 
 _STEP_ROWS = 200
+_STEP_MANY_ROWS = 2000
 
 RECORDS = 10_000
 """How many installation messages, and values that were sent to devices, are kept at most."""
+
+AVAILABILITIES = 100_000
+"""How many changes of what can be reached are kept at most, some 5 MB: a device at the edge of the radio's
+reach makes some hundred a day.
+"""
 
 # What goes first when the disk is full: an hour of the oldest blocks; the newest hours are needed to go on
 # with a half-hour after a restart.
@@ -163,6 +169,13 @@ async def _remove_records(connection: aiosqlite.Connection, old_ms: int) -> None
         "AND at_ms < ? AND EXISTS (SELECT 1 FROM availabilities AS newer "
         "WHERE newer.product_id = availabilities.product_id AND newer.id > availabilities.id)",
         (_STEP_ROWS, old_ms),
+    )
+    await connection.execute(
+        "DELETE FROM availabilities WHERE id IN (SELECT id FROM availabilities WHERE id <= "
+        "(SELECT max(id) FROM availabilities) - ? ORDER BY id LIMIT ?) AND EXISTS (SELECT 1 FROM "
+        "availabilities AS newer WHERE newer.product_id = availabilities.product_id "
+        "AND newer.id > availabilities.id)",
+        (AVAILABILITIES, _STEP_MANY_ROWS),
     )
     for table, among in (("installation_messages", "true"), ("pending_data", f"NOT {OPEN}")):
         await connection.execute(

@@ -122,12 +122,22 @@ def _compare_one(series: Series, findings: Findings) -> None:
                 findings.wrong.append(f"{_at(series, end_ms)}: {trouble}")
             else:
                 findings.right[series.rule] += 1
-        elif cause := series.why(UtcMs(end_ms)):
-            findings.missing[cause] += 1
         else:
-            findings.wrong.append(f"{_at(series, end_ms)}: is missing, and nothing says why")
+            _missing(series, end_ms, findings)
     if series.rule is Rule.REGISTER:
         findings.wrong += _falls(series, ends)
+
+
+def _missing(series: Series, end_ms: int, findings: Findings) -> None:
+    cause = series.why(UtcMs(end_ms))
+    since_ms, until_ms = end_ms - HALF_HOUR_MS + series.tolerance_ms, end_ms - series.tolerance_ms
+    heard = [one.value for one in believable(series) if one.sure and since_ms < one.at_ms <= until_ms]
+    if cause is None:
+        findings.wrong.append(f"{_at(series, end_ms)}: is missing, and nothing says why")
+    elif heard:
+        findings.wrong.append(f"{_at(series, end_ms)}: {cause}, but the device showed {_text(heard)}")
+    else:
+        findings.missing[cause] += 1
 
 
 def _at(series: Series, end_ms: int) -> str:
@@ -232,6 +242,8 @@ def _emptyings(shown: Sequence[Shown]) -> list[tuple[Shown, Decimal]]:
 def believable(series: Series) -> Sequence[Shown]:
     """A register's reports without single ones that cannot be; not sure while it begins anew."""
     shown, most = series.shown, series.most_per_hour
+    if series.rule is not Rule.REGISTER:
+        return shown
     kept: list[Shown] = []
     last: Shown | None = None
     unsure = 0
@@ -267,5 +279,5 @@ def _falls(series: Series, ends: Sequence[UtcMs]) -> list[str]:
 
 
 def _text(values: Iterable[Decimal]) -> str:
-    found = [f"{value:f}" for value in values]
+    found = [f"{value.normalize():f}" for value in values]
     return " or ".join(found[:4]) + (" …" if len(found) > 4 else "") if found else "nothing"

@@ -156,13 +156,14 @@ class Sides:
         )
 
     def _from_radio(self, wire: Wire) -> list[Shown]:
-        # Sorted: a fast clock that is set back a little must not turn two reports round.
         found = []
         for record in self.records:
             value = record["node"], record["endpoint"], record["commandClass"], record["key"]
             if value != (wire.node, wire.endpoint, wire.command_class, wire.type):
                 continue
-            scale = wire.scales[record["scale"]]
+            scale = wire.scales.get(record["scale"])
+            if scale is None:
+                continue  # set by hand to a unit that is not compared
             digit = Decimal(1).scaleb(-record["decimals"])
             found.append(
                 Shown(
@@ -172,6 +173,7 @@ class Sides:
                     digit * abs(scale.factor),
                 )
             )
+        # A clock that was set back a little must not turn two reports round.
         return sorted(found, key=lambda one: one.at_ms)
 
     def _from_p1(self, wire: Wire) -> list[Shown]:

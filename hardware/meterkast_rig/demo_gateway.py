@@ -24,12 +24,14 @@ class Watch:
         page: The page's address; empty while there is none.
         clocks: The gateway's clock against real time.
         status: The newest answer.
+        slowest_s: What the slowest answer took.
     """
 
     def __init__(self, speed: float) -> None:
         self.page = ""
         self.clocks = Clocks(speed)
         self.status: dict[str, Any] = {}
+        self.slowest_s = 0.0
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -43,10 +45,12 @@ class Watch:
         if not self.page:
             return
         asked_ms = time.time() * 1000
-        async with browser.get(f"{self.page}api/status") as answer:
-            status = await answer.json()
-        answered_ms = time.time() * 1000
-        self.status = status
+        try:
+            async with browser.get(f"{self.page}api/status") as answer:
+                self.status = status = await answer.json()
+        finally:
+            answered_ms = time.time() * 1000
+            self.slowest_s = max(self.slowest_s, (answered_ms - asked_ms) / 1000)
         # Known to half of what the answer took; a slow one says little.
         if answered_ms - asked_ms < LOOK_S * 1000:
             self.clocks.note((asked_ms + answered_ms) / 2, status["clock"]["now_ms"])

@@ -124,6 +124,7 @@ def driver(stick: str, folder: str, names: Mapping[int, str], *, report_s: int) 
 
 ONE, THOUSAND, THOUSANDTH = Scale(Decimal(1)), Scale(Decimal(1000)), Scale(Decimal("0.001"))
 FAHRENHEIT = Scale(Decimal(5) / Decimal(9), zero=Decimal(32))
+DEGREES = {0: ONE, 1: FAHRENHEIT}
 METER_CLASS, SENSOR_CLASS = 50, 49
 _ELECTRIC, _GAS, _WATER = 1, 2, 3
 
@@ -160,14 +161,14 @@ def zwave_wires() -> Iterator[Wire]:
         ("pm2p5", "pm2p5", 35, 1, ONE),
         ("tvoc", "tvoc", 39, 1, THOUSAND),  # ppm to ppb
         ("co2", "co2", 17, 0, ONE),
-        ("temp", "temperature", 1, 0, ONE),
         ("rh", "humidity", 5, 0, ONE),
         ("pm10", "pm10", 59, 1, ONE),
     ):
         yield sensor(Place("RESET", "demo-air", parameter), 6, key, number, {scale_number: scale})
+    yield sensor(Place("RESET", "demo-air", "temp"), 6, "temperature", 1, DEGREES)
     place = Place("RESET", "demo-water", "water_flow", "kitchen")
     yield meter(place, 5, "volume", 0, kind=_WATER, scale=THOUSAND)  # m³ to L
-    yield sensor(Place("RESET", "demo-water", "water_temp", "kitchen"), 5, "water_temperature", 23)
+    yield sensor(Place("RESET", "demo-water", "water_temp", "kitchen"), 5, "water_temperature", 23, DEGREES)
     yield sensor(Place("RESET", "demo-bin", "bin_weight", "paper"), BIN, "weight", 14, rule=Rule.PEAK)
     yield meter(Place("Wattics", "demo-heat-pump", "pC_1"), 2, "import_total", 0, scale=THOUSAND)  # kWh to Wh
     for parameter, key, number in (("aP_1", "power_import", 2), ("v_1", "voltage", 4), ("c_1", "current", 5)):

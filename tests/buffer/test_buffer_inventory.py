@@ -283,6 +283,22 @@ async def test_old_records_go_and_the_newest_availability_stays(store: SqliteSto
     assert await store.pendings(open_only=False) == [waits]
 
 
+async def test_a_device_at_the_edge_of_reach_does_not_fill_the_card(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meterkast_buffer.retention.AVAILABILITIES", 10)
+    product, _, _ = await plug(store)
+    calm, _ = await store.declare(replace(PLUG, identity="zwave:d15a1e4d:6"), [])
+    await store.available(calm.id, Availability.UNREACHABLE, NOW)
+    words = (Availability.AVAILABLE, Availability.RETRYING)
+    for number in range(30):
+        await store.available(product.id, words[number % 2], UtcMs(NOW + number))
+    await store.keep(Keep(now_ms=UtcMs(NOW + DAY_MS)))
+    left = await store.availabilities(UtcMs(0), UtcMs(NOW + DAY_MS))
+    assert [one.product_id for one in left] == [calm.id] + [product.id] * 10
+    assert left[-1].at_ms == NOW + 29
+
+
 async def test_the_newest_ten_thousand_messages_and_sent_values_stay(store: SqliteStore) -> None:
     _, properties, node = await plug(store)
     waits = await store.pend(pending(node, properties["voltage"]))

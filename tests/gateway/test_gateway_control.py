@@ -535,6 +535,7 @@ def test_a_path_that_is_too_long_for_a_socket_names_its_cure() -> None:
         ("GET", "/zwave/nodes/99/values", None, 409, "no node 99"),
         ("GET", "/zwave/jobs/7", None, 409, "no job 7"),
         ("GET", "/zwave/jobs/1?seen=-1", None, 400, "seen"),
+        ("GET", f"/zwave/jobs/1?seen={'9' * 5000}", None, 400, "seen"),
         ("GET", "/knx/nodes", None, 404, "knx"),
         ("GET", "/zwave/secrets", None, 404, "Not Found"),
         ("PUT", "/zwave/nodes", None, 405, "Not Allowed"),
@@ -621,6 +622,37 @@ async def test_a_gateway_with_a_network_has_the_socket_while_it_runs(folder: Pat
     await store.close()
 
 
+async def test_a_long_question_does_not_hold_a_stop(folder: Path, kind: None) -> None:
+    running, stop, store = await run_gateway(folder, drivers={"made_up": {}})
+    cli = Cli(folder, MadeUpNetwork())
+    body = {"kind": "include"}
+    status, job = await cli.ask("POST", "/made_up/jobs", json.dumps(body).encode())
+    assert status == 200
+    asking = asyncio.create_task(cli.ask("GET", f"/made_up/jobs/{job['id']}?seen=9"))
+    await asyncio.sleep(0.2)
+    stop.set()
+    # Far less than the 25 s that the question is held for.
+    await asyncio.wait_for(running, control.POLL_S / 2)
+    await asyncio.gather(asking, return_exceptions=True)
+    await store.close()
+
+
+async def test_a_door_that_breaks_does_not_stop_metering(
+    folder: Path, kind: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise OSError("no sockets left")
+
+    monkeypatch.setattr(control, "serve", broken)
+    running, stop, store = await run_gateway(folder, drivers={"made_up": {}})
+    assert "no control socket" in caplog.text
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    stop.set()
+    await asyncio.wait_for(running, 60)
+    await store.close()
+
+
 async def test_a_gateway_without_a_network_has_none(folder: Path) -> None:
     running, stop, store = await run_gateway(folder)
     assert not (folder / "control.sock").exists()
@@ -632,7 +664,7 @@ async def test_a_gateway_without_a_network_has_none(folder: Path) -> None:
 async def test_a_socket_that_cannot_be_made_does_not_stop_metering(
     folder: Path, kind: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("meterkast.app.PAGE_RETRY_S", 0.05)
+    monkeypatch.setattr("meterkast.pipeline.door.RETRY_S", 0.05)
     path = folder / "late" / "control.sock"
     running, stop, store = await run_gateway(folder, drivers={"made_up": {}}, control={"socket": str(path)})
     assert "no control socket" in caplog.text

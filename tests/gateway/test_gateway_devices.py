@@ -37,7 +37,7 @@ from meterkast.model.product import (
 from meterkast.model.reading import Batch, Column
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.pipeline.health import ProductHealth
-from meterkast.pipeline.keeping import DriverCatalog
+from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.ports import Trust
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.sticks import zwave_sticks
@@ -291,3 +291,53 @@ async def test_init_leaves_a_stick_alone_and_writes_its_section_switched_off(
     assert stick in capsys.readouterr().out
     written = file.read_text()
     assert f'# [drivers.zwave]\n# stick = "{stick}"' in written
+
+
+async def test_a_value_that_was_not_set_is_told_until_it_is(house: House, store: SqliteStore) -> None:
+    product, properties = await house.device(9, value("switch", SWITCH))
+    switch = properties["switch"]
+    node = next(one for one in await store.nodes() if one.description.product_id == product.id)
+
+    async def order(status: PendingStatus, detail: str = "") -> None:
+        made = await house.inventory.pend(
+            PendingDescription(
+                node_id=node.id,
+                property_id=switch.id,
+                channel=0,
+                command_class=37,
+                parameter="",
+                value="255",
+                status=PendingStatus.SENDING,
+                at_ms=house.clock.now_ms(),
+            )
+        )
+        assert house.problems() == []
+        await house.inventory.update_pending(made.id, status, detail=detail)
+
+    await order(PendingStatus.FAILED, "The device refused it (fail).")
+    told = [("attention", "Device 9: switch was not set to On. The device refused it (fail).")]
+    assert house.problems() == told
+
+    again = House(store, house.clock)  # also after a restart
+    await again.gateway.keeper.load()
+    assert again.problems() == told
+
+    await order(PendingStatus.DONE)
+    assert house.problems() == []
+    await order(PendingStatus.FAILED)
+    house.clock.at_ms += 25 * HOUR_MS
+    await house.inventory.available(product.id, Availability.AVAILABLE, house.clock.now_ms())
+    assert house.problems() == []
+
+
+async def test_what_has_words_is_shown_in_words(house: House) -> None:
+    product, properties = await house.device(9, value("switch", SWITCH), value("temperature", TEMPERATURE))
+    house.read(properties["switch"], 255)
+    house.read(properties["temperature"], 20)
+    await house.minutes(31)
+    switch, temperature = house.seen(product).properties
+    assert (switch.value, switch.word) == ("255", "On")
+    assert switch.last_half_hour is not None
+    assert switch.last_half_hour.word == "On"
+    assert temperature.word == ""
+    assert "last was On" in nothing_because(switch)

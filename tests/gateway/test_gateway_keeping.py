@@ -410,7 +410,7 @@ async def test_what_was_set_aside_is_listed_and_sent_again_by_command(
 async def test_a_taken_page_port_does_not_stop_metering(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("meterkast.app.PAGE_RETRY_S", 0.05)
+    monkeypatch.setattr("meterkast.pipeline.door.RETRY_S", 0.05)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

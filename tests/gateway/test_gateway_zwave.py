@@ -28,7 +28,7 @@ from meterkast.model.time import UtcMs, iso_utc, parse_iso
 from meterkast_rig import demo_gateway, demo_uplinks, demo_zwave, reset, wattics, zwave
 from meterkast_rig.compare import Findings, compare
 from meterkast_rig.compare_sources import Causes, Place, Sides, Spell, Wire, unwanted
-from meterkast_rig.demo_zwave import FAHRENHEIT, ONE, THOUSAND, meter, sensor
+from meterkast_rig.demo_zwave import DEGREES, FAHRENHEIT, ONE, THOUSAND, meter, sensor
 from meterkast_rig.p1_line import P1Line
 from meterkast_rig.p1_line import serving as p1_line
 from meterkast_rig.p1_meter import SimulatedMeter
@@ -117,8 +117,7 @@ def wires() -> Iterator[Wire]:
     air = "Canteen air"
     yield sensor(Place("RESET", "canteen", "co2"), 13, "co2", 17, product=air)
     yield sensor(Place("RESET", "canteen", "pm2p5"), 13, "pm2p5", 35, {1: ONE}, product=air)
-    both = {0: ONE, 1: FAHRENHEIT}
-    yield sensor(Place("RESET", "canteen", "temp"), 13, "temperature", 1, both, product=air)
+    yield sensor(Place("RESET", "canteen", "temp"), 13, "temperature", 1, DEGREES, product=air)
     yield sensor(Place("Wattics", "roof", "value"), 15, "temperature", 1, {1: FAHRENHEIT}, product="Roof")
     garden = Place("Wattics", "garden", "value")
     yield meter(garden, 14, "volume", 0, kind=3, scale=THOUSAND, product="Garden water")

@@ -158,7 +158,7 @@ async def test_a_removed_node_leaves_its_product_and_history(devices: Devices, s
     await devices.refresh(5)
     product = devices.get(5).product
     prop = next(iter(devices.get(5).properties.values())).property
-    await devices.removed(5)
+    await devices.removed(devices.get(5))
     assert devices.get(5) is None
     assert devices.by_property(prop.id) is None
     assert shelf.node_rows == {}
@@ -282,7 +282,7 @@ async def test_a_number_that_is_given_out_before_the_removal_is_stored(
     old, row = devices.get(5), shelf.node_rows[f"{HOME}:5"]
     shelf.refusing = True
     with pytest.raises(StorageError):
-        await devices.removed(5)
+        await devices.removed(devices.get(5))
     shelf.refusing = False
     devices.adopt(5, made.node(5, made.energy()))
     assert devices.get(5) is not old

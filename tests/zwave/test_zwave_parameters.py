@@ -65,10 +65,10 @@ async def test_what_differs_is_set_and_what_cannot_be_is_told(bench: Bench, made
 async def test_a_device_that_refuses_is_told(bench: Bench, made: Any, tools: Any) -> None:
     link = made.link(configured(made))
     bench.connect(link)
-    link.answer = RefusedError("the node did not answer", hint="")
+    link.answer = RefusedError("Node 5 did not answer", hint="")
     bench.parameters.ready(5)
     await tools.until(lambda: bench.parameters.counters["parameters not set"] == 2, "told")
-    assert "did not answer" in bench.detail()
+    assert "Parameter 111 was not set to 300: Node 5 did not answer; Parameter 113" in bench.detail()
 
 
 async def test_a_sleeping_device_is_set_when_it_wakes_up(bench: Bench, made: Any, tools: Any) -> None:

@@ -201,3 +201,54 @@ async def test_what_the_database_refuses_is_kept_later(
     await tools.until(lambda: bench.reach.counters["not stored, tried again"], "refused")
     bench.shelf.refusing = False
     await tools.until(lambda: bench.words(5) == ["available", "retrying"], "kept")
+
+
+async def test_a_device_that_replaces_a_dead_one_is_not_pinged(bench: Bench, made: Any, tools: Any) -> None:
+    link = made.link(made.node(5, made.energy(), status=DEAD))
+    bench.devices.pause()
+    await bench.connect(link, 5)
+    device = bench.devices.adopt(5, made.node(5, made.energy()))
+    bench.reach.follow(device)
+    bench.devices.resume()
+    await bench.devices.refresh(5)
+    await tools.until(lambda: bench.words(5)[-1] == "available", "available")
+    await asyncio.sleep(0.2)
+    assert link.asked == []
+
+
+async def test_a_removal_meanwhile_costs_no_other_device_its_news(
+    bench: Bench, made: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.devices.attach(made.link(made.node(5, made.energy()), made.node(6, made.energy())))
+    first, second = bench.devices.all()
+    for node in (5, 6):
+        await bench.devices.refresh(node)
+    gate, keep = asyncio.Event(), bench.shelf.available
+
+    async def slow(*told: Any) -> None:
+        await gate.wait()
+        await keep(*told)
+
+    monkeypatch.setattr(bench.shelf, "available", slow)
+    bench.reach.died(first)
+    bench.reach.died(second)
+    keeping = asyncio.create_task(bench.reach._keep())
+    await asyncio.sleep(0)
+    bench.reach.removed(first)
+    removing = asyncio.create_task(bench.devices.removed(first))
+    gate.set()
+    assert await keeping
+    await removing
+    assert bench.words(6) == ["available", "retrying"]
+    assert [row.description.zwave_id for row in bench.shelf.node_rows.values()] == [6]
+
+
+async def test_a_last_seen_of_a_wrong_clock_is_put_right(bench: Bench, made: Any, still: Any) -> None:
+    bench.devices.attach(made.link(made.node(5, made.energy())))
+    device = bench.devices.get(5)
+    assert device is not None
+    bench.reach.heard(device, still.ns + 30 * 24 * 3600 * 10**9)  # the clock was a month ahead
+    await bench.devices.refresh(5)
+    bench.reach.heard(device)
+    await bench.reach._keep()
+    assert bench.shelf.node_rows["zwave:00007e57:5"].description.last_seen_ms == still.now_ms()

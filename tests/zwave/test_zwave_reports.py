@@ -130,6 +130,21 @@ async def test_a_report_before_its_value_has_an_id_is_not_lost(
     assert {batch.seen_ns for batch in bench.batches} == {seen_ns}
 
 
+async def test_a_report_in_a_unit_that_changed_before_it_was_kept_is_refused(
+    bench: Bench, made: Any, tools: Any
+) -> None:
+    live = bench.devices.get(5).live
+    bench.devices.schedule(5)
+    bench.reports.take(5, made.event(made.temperature(), 20))
+    live._update_values([made.energy(), made.temperature(68, "°F"), made.weight()])
+    bench.reports.take(5, made.event(made.temperature(), 68))
+    await tools.until(lambda: bench.batches, "settled")
+    assert bench.values() == [20]
+    assert bench.batches[0].layout[0].property_id == _id(bench, "temperature")
+    assert bench.reports.counters["refused: its unit changed meanwhile"] == 1
+    assert bench.reports.counters["reports"] == 1
+
+
 async def test_a_report_of_a_value_that_is_never_described_does_not_go_round(
     bench: Any, made: Any, tools: Any, shelf: Any
 ) -> None:

@@ -69,11 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     exclude = command("exclude", "take out the device whose button is pressed")
     exclude.add_argument("--product", metavar="NAME|ID", help="the one that is meant to go")
     exclude.add_argument("--timeout", type=float, default=120.0, metavar="S", help="for its button")
-    command("remove", "take out a device that no longer answers").add_argument(
-        "node", type=int, metavar="NODE"
-    )
+    remove = command("remove", "take out a device that no longer answers")
+    _gone(remove)
     replace = command("replace", "put a new device in the place of one that no longer answers")
-    replace.add_argument("node", type=int, metavar="NODE")
+    _gone(replace)
     _newcomer(replace)
     command("interview", "ask a device everything again").add_argument("node", type=int, metavar="NODE")
     command("heal", "let a device, or all, find routes again").add_argument(
@@ -89,6 +88,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     jobs = command("jobs", "what is being installed, and what was")
     jobs.add_argument("job", type=int, nargs="?", metavar="JOB", help="follow this one")
     jobs.add_argument("--cancel", type=int, metavar="JOB", help="stop this one")
+
+
+def _gone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("node", type=int, metavar="NODE")
+    parser.add_argument(
+        "--asleep", action="store_true", help="also one that sleeps and was heard not long ago"
+    )
 
 
 def _newcomer(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +148,7 @@ def _job(asked: Asked) -> int:
         security=getattr(args, "security", "auto"),
         code=getattr(args, "code", ""),
         pin=getattr(args, "pin", ""),
+        asleep=getattr(args, "asleep", False),
         timeout_s=getattr(args, "timeout", 120.0),
     )
     if request.security == "none":

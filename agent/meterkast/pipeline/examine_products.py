@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from meterkast.model.datatypes import Kind
 from meterkast.model.half_hour import HalfHour
@@ -51,6 +52,25 @@ class ProductExaminer:
                         do="Check its cable or radio; its half-hours are missing until it is back.",
                     )
                 )
+        return found + self._orders()
+
+    def _orders(self) -> list[Problem]:
+        """What was to be written to a device and was not."""
+        found = []
+        for order in self._keeper.orders.failed():
+            prop = self._keeper.properties.get(order.property_id)
+            if prop is None or self._keeper.reach.of(prop.product_id) is None:
+                continue  # its device was taken out
+            product = self._keeper.products[prop.product_id].name
+            value = word_of(prop, Decimal(order.value)) or f"{order.value} {prop.unit.value}".strip()
+            found.append(
+                Problem(
+                    severity="attention",
+                    where=product,
+                    what=f"{product}: {prop.description.name} was not set to {value}. {order.detail}".strip(),
+                    do="Look at the device; if that is still wanted, set it again.",
+                )
+            )
         return found
 
     def _unreachable(self, product: ProductHealth, now_ms: UtcMs) -> Problem:
@@ -97,6 +117,7 @@ class ProductExaminer:
             kind=prop.kind.value,
             reference=prop.description.reference,
             value=None if latest is None else shown(prop, latest.value),
+            word="" if latest is None else word_of(prop, latest.value.decimal()),
             unit=shown_unit(prop),
             at_ms=None if latest is None else latest.at_ms,
             age_s=None if age_ms is None else age_ms / 1000,
@@ -134,6 +155,14 @@ def shown(prop: Property, value: Quantity) -> str:
     return text(value.decimal())
 
 
+def word_of(prop: Property, value: Decimal) -> str:
+    """What the datatype calls one of its two values, such as "On"; empty for all others."""
+    datatype = prop.datatype
+    if value == datatype.low:
+        return datatype.low_name
+    return datatype.high_name if value == datatype.high else ""
+
+
 def shown_unit(prop: Property) -> str:
     """The unit that belongs to `shown`."""
     return prop.datatype.suffix if prop.unit == prop.datatype.unit else prop.unit.value
@@ -145,4 +174,5 @@ def _half_hour(prop: Property, one: HalfHour) -> HalfHourHealth:
         value=None if one.value is None else shown(prop, one.value),
         state=one.state.value,
         cause=one.cause.value if one.cause else None,
+        word="" if one.value is None else word_of(prop, one.value.decimal()),
     )

@@ -67,6 +67,7 @@ class PropertyHealth(Frozen, frozen=True):
     Attributes:
         value: Decimal text in `unit`; None where nothing was read since the start.
         unit: As BeNext shows it (kWh, m3, Watt), or the canonical unit of a generic datatype.
+        word: What the datatype calls that value: "On", "Open", "Lock"; empty where it has no name for it.
         age_s: Since it was measured, s.
         fresh: Whether it still stands.
         last_half_hour: End of the newest closed half-hour, and what it says.
@@ -85,15 +86,19 @@ class PropertyHealth(Frozen, frozen=True):
     age_s: float | None
     fresh: bool
     last_half_hour: HalfHourHealth | None
+    word: str = ""
 
 
 class HalfHourHealth(Frozen, frozen=True):
-    """A closed half-hour: value as decimal text in the property's shown unit, None where missing."""
+    """A closed half-hour: value as decimal text in the property's shown unit, None where missing; and its
+    word, as the property's.
+    """
 
     end_ms: UtcMs
     value: str | None
     state: str
     cause: str | None
+    word: str = ""
 
 
 class ProductHealth(Frozen, frozen=True):

@@ -16,31 +16,22 @@ from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
-    Availability,
-    InstallationMessage,
-    Node,
-    NodeDescription,
-    NodeId,
-    Pending,
-    PendingDescription,
-    PendingId,
-    PendingStatus,
     Product,
     ProductDescription,
     ProductId,
     Property,
     PropertyDescription,
     PropertyId,
-    PropertyMapping,
 )
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.pipeline.binding import resolve
 from meterkast.pipeline.closing import REPLAY_MS, Closed, Closing
 from meterkast.pipeline.intake import Intake
+from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
-from meterkast.ports import Binding, Clock, Inventory, Keep, Store, Uplink, Wanted
+from meterkast.ports import Binding, Clock, Keep, Store, Uplink, Wanted
 
 if TYPE_CHECKING:
     from meterkast.model.delivery import StreamStatus
@@ -97,6 +88,7 @@ class Keeper:
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
         self.reach = Reach(store, outages)
+        self.orders = Orders(store, clock)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
 
@@ -115,6 +107,7 @@ class Keeper:
             self.properties[prop.id] = prop
             self._closing.know(prop, closed.get(prop.id))
         await self.reach.load()
+        await self.orders.load()
         self._known_streams = dict(self.store.streams())
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
@@ -295,56 +288,3 @@ class Keeper:
     async def finish(self) -> None:
         """A clean stop loses nothing."""
         await self.flush()
-
-
-class DriverCatalog:
-    """The catalog and the inventory as one driver sees them; see `ports.Inventory`."""
-
-    def __init__(self, keeper: Keeper, driver: str) -> None:
-        self._keeper = keeper
-        self._store = keeper.store
-        self._driver = driver
-
-    async def declare(
-        self, product: ProductDescription, properties: Sequence[PropertyDescription]
-    ) -> tuple[Product, Mapping[str, Property]]:
-        return await self._keeper.declare(self._driver, product, properties)
-
-    async def products(self) -> Sequence[Product]:
-        return await self._store.products()
-
-    async def properties(self) -> Sequence[Property]:
-        return await self._store.properties()
-
-    async def nodes(self) -> Sequence[Node]:
-        return await self._store.nodes()
-
-    async def declare_node(self, node: NodeDescription) -> Node:
-        return await self._keeper.reach.declare_node(node)
-
-    async def remove_node(self, identity: str) -> None:
-        await self._keeper.reach.remove_node(identity, self._keeper.now_ms())
-
-    async def map_properties(self, node_id: NodeId, mappings: Sequence[PropertyMapping]) -> None:
-        await self._store.map_properties(node_id, mappings)
-
-    async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
-        await self._keeper.reach.available(product_id, status, at_ms)
-
-    async def report(self, message: InstallationMessage) -> None:
-        await self._store.report(message)
-
-    async def pend(self, pending: PendingDescription) -> Pending:
-        return await self._store.pend(pending)
-
-    async def update_pending(
-        self, pending_id: PendingId, status: PendingStatus, *, eta_ms: UtcMs | None = None, detail: str = ""
-    ) -> None:
-        await self._store.update_pending(pending_id, status, eta_ms=eta_ms, detail=detail)
-
-    async def pendings(self, *, open_only: bool = True, limit: int = 200) -> Sequence[Pending]:
-        return await self._store.pendings(open_only=open_only, limit=limit)
-
-
-if TYPE_CHECKING:
-    _fits: type[Inventory] = DriverCatalog

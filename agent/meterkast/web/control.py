@@ -40,6 +40,10 @@ _STOP_S = 1.0
 _LARGEST_BYTES = 16 * 1024
 
 
+# Of a number in an address.
+_DIGITS = 9
+
+
 class Answer(Frozen, frozen=True):
     """What a job asked for."""
 
@@ -98,7 +102,7 @@ class _Control:
         network, number = self._network(request), _number(request, "job")
         if (seen := request.query.get("seen")) is None:
             return _json(_job(network, number))
-        if not (seen.isascii() and seen.isdigit()):
+        if not (seen.isascii() and seen.isdigit()) or len(seen) > _DIGITS:
             raise BadRequestError(
                 f'`seen` = "{seen[:40]}" is not a number.', hint="Give how many steps are known."
             )
@@ -136,7 +140,7 @@ class _Control:
 
 def _number(request: web.Request, name: str) -> int:
     text = request.match_info[name]
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS:
         raise BadRequestError(f'{name} "{text[:40]}" is not a number.', hint="Give its number.")
     return int(text)
 

@@ -130,7 +130,7 @@ def nothing_because(entry: PropertyHealth) -> str:
         return "not read since the start"
     if entry.fresh:
         return ""
-    last = f"{entry.value} {words.unit_name(entry.unit)}".strip()
+    last = f"{entry.word or entry.value} {words.unit_name(entry.unit)}".strip()
     return (
         f"last was {last}, too old to count"
         if entry.age_s is None

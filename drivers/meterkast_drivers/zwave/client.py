@@ -49,6 +49,9 @@ READY_S = 30.0
 GOODBYE_S = 1.0
 """How long the server has to take part in an orderly end."""
 
+STOPPED_S = 20.0
+"""For so long the gateway itself may stand still; the launcher gives it up after as long."""
+
 _MOST_KINDS = 200
 """Kinds of odd things that are told apart in the log."""
 
@@ -89,6 +92,7 @@ class SafeClient(Client):
         super().__init__(place.url, session)
         self.counters: Counter[str] = Counter(dict.fromkeys(_COUNTERS, 0))
         self.heard_at = 0.0
+        self._awake_at = 0.0
         self._place = place
         self._told: set[str] = set()
         self._socket: aiohttp.ClientWebSocketResponse[bool] | None = None
@@ -194,13 +198,31 @@ class SafeClient(Client):
             self.driver.controller.update(cast(Any, controller))
 
     async def read(self) -> None:
-        """Read messages until the connection is lost.
+        """Read messages until the connection is lost; `awake` is to be called every few seconds meanwhile.
 
         Raises:
             LinkLostError: Why; always.
         """
+        self._awake_at = self._loop.time()
         while True:
-            self._handle_incoming_message(await self._next())
+            message = await self._next()
+            self._check_standstill()
+            self._handle_incoming_message(message)
+
+    def awake(self) -> None:
+        """This process runs.
+
+        Raises:
+            LinkLostError: It stood still since the last call.
+        """
+        self._check_standstill()
+        self._awake_at = self._loop.time()
+
+    def _check_standstill(self) -> None:
+        # Reports are stamped when they are read; after a standstill nobody knows how old they are.
+        still_s = self._loop.time() - self._awake_at
+        if still_s > STOPPED_S:
+            raise why.stopped(self._place, still_s)
 
     async def _next(self) -> dict[str, Any]:
         """The next message that is a JSON object.

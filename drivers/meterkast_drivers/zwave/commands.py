@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 EXPIRES_MS = 7 * DAY_MS
 """An order that a device did not fetch in this time is no longer what anybody means."""
 
+RESET_EXPIRES_MS = DAY_MS
+"""The same for setting a meter back, which nobody expects days later."""
+
 
 class Commands:
     """Writes values and keeps those on their way."""
@@ -82,9 +85,10 @@ class Commands:
                 f"property {request.property_id} is not of a Z-Wave device that is known now",
                 hint="`meterkast zwave mapping NODE` lists a device's properties.",
             )
+        # First, as it may take a while: what is checked is sent at once.
+        await self._is_prepared()
         device, mapped = found
         number = self._checked(request, device, mapped)
-        await self._is_prepared()
         asleep = sleeps(device)
         pending = await self._pend(device, mapped, number, asleep)
         if not asleep:
@@ -273,9 +277,14 @@ class Commands:
         now_ms = self._clock.now_ms()
         for pending in list(self._open.values()):
             told = pending.description
-            if told.status is PendingStatus.WAKEUP and now_ms - told.at_ms > EXPIRES_MS:
+            found = self._devices.by_property(told.property_id)
+            resets = found is not None and found[1].target.resets
+            if told.status is not PendingStatus.WAKEUP:
+                continue
+            if now_ms - told.at_ms > (RESET_EXPIRES_MS if resets else EXPIRES_MS):
+                term = "day" if resets else "week"
                 await self._set(
-                    pending, PendingStatus.FAILED, "The device did not wake up for a week; order it again."
+                    pending, PendingStatus.FAILED, f"The device did not wake up for a {term}; order it again."
                 )
 
     def _changed(self, node: int) -> None:
@@ -301,17 +310,29 @@ class Commands:
         """
         try:
             await self._expire()
-            for pending in list(self._open.values()):
-                told = pending.description
-                found = self._devices.by_property(told.property_id)
-                if found is None or found[0].node != node or told.status is not PendingStatus.WAKEUP:
-                    continue
-                if sleeps(found[0]):
+            # Looked up anew each time: while one is sent another may be taken back, replaced or added.
+            while (waiting := self._waiting(node)) is not None:
+                device, mapped, pending = waiting
+                if sleeps(device) or device.live is None:
                     return
-                pending = await self._set(pending, PendingStatus.SENDING, "")
-                await self._send(*found, pending)
+                try:
+                    sending = await self._set(pending, PendingStatus.SENDING, "")
+                except StorageError:
+                    self._open[pending.id] = pending  # nothing was sent: it goes on waiting
+                    raise
+                await self._send(device, mapped, sending)
         finally:
             self._sending.discard(node)
+
+    def _waiting(self, node: int) -> tuple[Device, Mapped, Pending] | None:
+        """The oldest value that waits for that device."""
+        for pending in self._open.values():
+            found = self._devices.by_property(pending.description.property_id)
+            if found is None or found[0].node != node:
+                continue
+            if pending.description.status is PendingStatus.WAKEUP:
+                return (*found, pending)
+        return None
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_quietly(work))

@@ -53,10 +53,14 @@ async def read_back(
     mapped: Mapped,
     wanted: Decimal,
     *,
+    before: Decimal | None,
     within_s: float,
     overtaken: Callable[[], bool],
 ) -> Confirmed:
     """Ask the device for its value until it is the one wanted, or time is over.
+
+    Args:
+        before: What it said before the order, where that is known: saying it still is no answer.
 
     Raises:
         LinkLostError: The connection was lost; whether it was done is not known.
@@ -71,7 +75,7 @@ async def read_back(
         raw = await poll(link, device, mapped.value)
         number = number_of(mapped.target, raw)
         seen = number if number is not None else seen
-        if number is not None and _same(number, wanted, mapped):
+        if number is not None and _same(number, wanted, before, mapped):
             unit = f" {mapped.target.unit.value}" if mapped.target.unit.value else ""
             rounded = "" if number == wanted else f"The device made it {plain(number)}{unit}."
             return Confirmed(True, rounded)
@@ -118,10 +122,15 @@ def registers(device: Device, reset: ZwaveValue) -> dict[str, Decimal]:
             continue
         if reset.property_key is not None and value.property_key != reset.property_key:
             continue
-        live = device.live.values.get(f"{device.node}-{place}") if device.live is not None else None
-        number = number_of(mapped.target, live.value) if live is not None else mapped.newest
+        number = shown(device, mapped)
         found[place] = number if number is not None else Decimal(0)
     return found
+
+
+def shown(device: Device, mapped: Mapped) -> Decimal | None:
+    """What a device said last; None where it said nothing."""
+    live = device.live.values.get(f"{device.node}-{mapped.value.id}") if device.live is not None else None
+    return number_of(mapped.target, live.value) if live is not None else mapped.newest
 
 
 async def poll(link: Link, device: Device, value: ZwaveValue) -> Any:
@@ -150,10 +159,11 @@ async def poll(link: Link, device: Device, value: ZwaveValue) -> Any:
     return (answer or {}).get("value")
 
 
-def _same(number: Decimal, wanted: Decimal, mapped: Mapped) -> bool:
+def _same(number: Decimal, wanted: Decimal, before: Decimal | None, mapped: Mapped) -> bool:
     if number == wanted:
         return True
-    return mapped.target.unit is Unit.CELSIUS and abs(number - wanted) <= _ROUNDING
+    moved = before is not None and number != before
+    return moved and mapped.target.unit is Unit.CELSIUS and abs(number - wanted) <= _ROUNDING
 
 
 def _missed(seen: Decimal | None, mapped: Mapped) -> str:

@@ -70,9 +70,9 @@ class Declaring:
         """
         live = device.live
         assert live is not None
-        if device.stale_row:
-            await self._inventory.remove_node(device.identity)
-            device.stale_row = False
+        if device.former is not None:
+            await self.retire(device.former)
+            device.former = None
         values = self._values(live)
         mapping = self._map(values, self._settings.pulse(device.node))
         targets = {place: found for place, found in mapping.items() if isinstance(found, Target)}
@@ -109,6 +109,9 @@ class Declaring:
             return describing.describe_product(live, own_identity, own_name, targets, product)
         others = await self._inventory.products()
         own_identity = _new_identity(device, others)
+        if device.record is None and own_identity == device.identity:
+            # Should the power fail before it has its product, its row tells whose the product is.
+            await self.record(device)
         wanted = describing.describe_product(live, own_identity, own_name, targets, None)
         if any(wanted.name == one.name for one in others if one.description.identity != own_identity):
             wanted = replace(wanted, name=f"{wanted.name} (node {device.node})")
@@ -141,6 +144,22 @@ class Declaring:
         )
         if wanted != before:
             device.record = await self._inventory.declare_node(wanted)
+
+    async def retire(self, device: Device) -> None:
+        """The device left the network: its row goes; product and history stay. A second call does nothing.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        if device.former is not None:
+            await self.retire(device.former)
+            device.former = None
+        if device.product is not None:
+            await self._inventory.available(device.product.id, Availability.UNREACHABLE, self._clock.now_ms())
+            device.product = None
+        if device.record is not None:
+            await self._inventory.remove_node(device.identity)
+            device.record = None
 
     def _values(self, live: Any) -> dict[str, ZwaveValue]:
         found: dict[str, ZwaveValue] = {}
@@ -225,7 +244,12 @@ class Declaring:
 
 
 def _new_identity(device: Device, others: Sequence[Product]) -> str:
-    """The device's own, or the next where a product of an earlier device has that."""
+    """The device's own, or the next where a product of an earlier device has that.
+
+    A row without product is one that was kept while the device's own was free: that is no other device's.
+    """
+    if device.record is not None and device.record.description.product_id is None:
+        return device.identity
     if not device.new_identity:
         taken = {product.description.identity for product in others}
         wanted, number = device.identity, 1

@@ -27,6 +27,7 @@ class Early(NamedTuple):
     value_id: str
     raw: Any
     seen_ns: int
+    unit: str = ""  # that the value had then, as zwave-js writes it; empty where it had none
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -76,7 +77,8 @@ class Device:
         low_battery_ns: When it warned that its battery is nearly empty; None if it did not.
         new_identity: Of the product that is being made for it.
         gone: Its node was removed; the store may not know yet.
-        stale_row: The row under its number is that of a device that is gone.
+        replaced: Its node was removed so that other hardware takes its number, and its product, at once.
+        former: The device that had its number before, where its row may still be in the store.
     """
 
     node: int
@@ -98,7 +100,8 @@ class Device:
     low_battery_ns: int | None = None
     new_identity: str = ""
     gone: bool = False
-    stale_row: bool = False
+    replaced: bool = False
+    former: Device | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

@@ -9,17 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meterkast.model.errors import StorageError
-from meterkast.model.product import (
-    Availability,
-    Product,
-    ProductId,
-    PropertyId,
-)
+from meterkast.model.product import Product, ProductId, PropertyId
 from meterkast.network import NodeView, ValueView
 from meterkast.ports import Clock, Inventory
 from meterkast_drivers.zwave import describing, views
@@ -76,6 +71,10 @@ class Devices:
     def all(self) -> Sequence[Device]:
         """The devices of the stick's network, by node."""
         return [device for _, device in sorted(self._here().items())]
+
+    def known(self) -> Sequence[Device]:
+        """The devices of all networks, also of one whose stick is not plugged in."""
+        return [device for network in self._known.values() for device in network.values()]
 
     def get(self, node: int) -> Device | None:
         """That device; None where there is no such node."""
@@ -149,9 +148,8 @@ class Devices:
         home_id = controller.home_id or 0
         if self.home_id is not None and home_id != self.home_id:
             log.warning("another network", extra={"home_id": f"{home_id:08x}"})
-            self.other_home_id = self.home_id
-        elif home_id == self.other_home_id:
-            self.other_home_id = None
+            back = home_id == self.other_home_id
+            self.other_home_id = None if back else self.home_id
         self.home_id = home_id
         for number, live in controller.nodes.items():
             if not live.is_controller_node:
@@ -164,10 +162,11 @@ class Devices:
         if device.gone:
             # The number is given out again before the removal could be stored.
             del self._here()[node]
-            lock, device = device.lock, self._device(self.home_id, node)
-            device.lock, device.stale_row = lock, True
+            former, device = device, self._device(self.home_id, node)
+            device.lock, device.former = former.lock, former
         device.live = live
-        device.unsettled = True
+        device.unsettled, device.replaced = True, False
+        device.early.clear()
         for mapped in device.properties.values():
             mapped.heard, mapped.polled_ns = False, None
         if live.ready:
@@ -238,18 +237,29 @@ class Devices:
             if device.live is None or not device.live.ready:
                 return
             device.unsettled = True
-            before = [mapped.property.id for mapped in device.properties.values()]
+            before = list(device.properties.values())
             try:
                 await self.declaring.declare(device)
             except StorageError:
                 self.schedule(node)  # whoever asked: reports wait until it is stored
                 raise
-            for property_id in before:
-                self._by_property.pop(property_id, None)
+            self._unlist(before)
+            if device.gone:
+                return
             for mapped in device.properties.values():
                 self._by_property[mapped.property.id] = device, mapped
         if node not in self._wanted:
             self._settled(device)
+
+    async def record(self, device: Device) -> None:
+        """Keep the row of a device as it is now, where it has one and is still in the network.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        async with device.lock:
+            if device.record is not None and not device.gone:
+                await self.declaring.record(device)
 
     def _settled(self, device: Device) -> None:
         device.unsettled = False
@@ -265,6 +275,8 @@ class Devices:
         assert self.home_id is not None
         device = self._device(self.home_id, node)
         async with device.lock:
+            if device.gone:
+                return
             # Without a model the product takes the next device's, and it is no other device's any more.
             bare = replace(product.description, maker="", model="", type="")
             if bare != product.description and describing.stored_ids(product):
@@ -275,30 +287,30 @@ class Devices:
         if device.ready:
             self.schedule(node)
 
-    async def removed(self, node: int) -> None:
-        """The node was removed from the network: its row goes; product and history stay.
+    def leave(self, device: Device) -> None:
+        """The node left the network: nothing is read of it or written to it from now on."""
+        device.gone, device.live = True, None
+        if self.get(device.node) is device:
+            self._wanted.discard(device.node)
+        self._unlist(device.properties.values())
+
+    async def removed(self, device: Device) -> None:
+        """The node left the network: its row goes; product and history stay.
 
         Raises:
             StorageError: The database refused.
         """
-        device = self.get(node)
-        if device is None:
-            return
-        device.gone, device.live = True, None
+        self.leave(device)
         async with device.lock:
-            if self.get(node) is not device:
-                return
-            if device.product is not None:
-                await self._inventory.available(
-                    device.product.id, Availability.UNREACHABLE, self._clock.now_ms()
-                )
-            await self._inventory.remove_node(device.identity)
-            self._wanted.discard(node)
-            for mapped in device.properties.values():
-                self._by_property.pop(mapped.property.id, None)
-            if self.get(node) is device:
-                del self._here()[node]
-        self.changed(node)
+            await self.declaring.retire(device)
+            for network in self._known.values():
+                if network.get(device.node) is device:
+                    del network[device.node]
+        self.changed(device.node)
+
+    def _unlist(self, values: Iterable[Mapped]) -> None:
+        for mapped in values:
+            self._by_property.pop(mapped.property.id, None)
 
     def changed(self, node: int) -> None:
         """Tell everybody that a device is not what it was."""

@@ -41,6 +41,9 @@ _NAMED = 3
 RETRY_S = 5.0
 """How long until a removal is tried again that the database refused."""
 
+STOP_S = 5.0
+"""How long a removal may hold up the stop; one that the database refuses is lost then."""
+
 
 def create(name: str, settings: Settings, inventory: Inventory, clock: Clock) -> Driver:
     """The driver.
@@ -125,6 +128,8 @@ class ZwaveDriver:
         except asyncio.CancelledError:  # a clean stop, while the connection still stands
             await self.network.close()
             await self.reachability.finish()
+            if self._removals:
+                await asyncio.wait(self._removals, timeout=STOP_S)
             raise
         finally:
             self._messages.update(link.counters)
@@ -222,6 +227,9 @@ class ZwaveDriver:
         live = event["node"]
         if live.is_controller_node:
             return
+        known = self.devices.get(live.node_id)
+        if known is not None and known.live is None and not known.replaced:
+            self._gone(known)  # it was removed while nobody listened, and its number is given out again
         device = self.devices.adopt(live.node_id, live)
         self.reachability.follow(device)
         self._listen(device)
@@ -232,12 +240,15 @@ class ZwaveDriver:
         device = self.devices.get(node)
         if device is None:
             return
-        device.live = None
         if int(event["reason"]) in _REPLACED:
-            return
-        device.gone = True
-        self.reachability.removed(node)
-        task = asyncio.create_task(self._remove(device), name=f"zwave node {node} removed")
+            device.live, device.replaced = None, True
+        else:
+            self._gone(device)
+
+    def _gone(self, device: Device) -> None:
+        self.devices.leave(device)
+        self.reachability.removed(device)
+        task = asyncio.create_task(self._remove(device), name=f"zwave node {device.node} removed")
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
@@ -245,8 +256,7 @@ class ZwaveDriver:
         # It outlives the connection: the server will not tell it again.
         while True:
             try:
-                if self.devices.get(device.node) is device:
-                    await self.devices.removed(device.node)
+                await self.devices.removed(device)
                 return
             except StorageError as error:
                 log.warning("removal not stored", extra={"node": device.node, "reason": str(error)})
@@ -301,10 +311,12 @@ class ZwaveDriver:
             names = ", ".join(f"{one.name} (node {one.node})" for one in away[:_NAMED])
             more = f" and {len(away) - _NAMED} more" if len(away) > _NAMED else ""
             words.append(f"{len(away)} not reached: {names}{more}")
+        lost = all(device.status is NodeStatus.NO_CONNECTION for device in devices)
+        state = LinkState.SILENT if lost else LinkState.READING
         sentence = f"{source}: {', '.join(words)}"
         if self.devices.other_home_id is not None:
             sentence += f"; another stick than before (network {self.devices.home_id:08x})"
-        return LinkState.READING, f"{sentence}."
+        return state, f"{sentence}."
 
     def _source(self) -> str:
         settings = self._settings

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from meterkast.model.errors import RefusedError
-from meterkast.model.product import Product
+from meterkast.model.errors import LinkLostError, RefusedError
+from meterkast.model.product import NodeStatus, Product
 from meterkast_drivers.zwave.hearing import Hearing
 from meterkast_drivers.zwave.job import EndedError, Job
 from meterkast_drivers.zwave.link import NotAnsweredError
 from meterkast_drivers.zwave.means import Means
+
+_BY_BUTTON = (0, 1)
+# RemoveNodeReason: excluded, by this stick or another one of the network.
 
 STRANGER = 0
 """Stands for a device that was in no network, or in another one: it has no number here."""
@@ -35,9 +38,15 @@ class Exclusion:
             EndedError: No device answered, or not the one that was meant.
         """
         job, means = self._job, self._means
+        products, product = means.products(), means.product
+        if product is not None and product.id not in {one.id for one in products.values()}:
+            raise EndedError(
+                "not_modified",
+                f'"{product.name}" has no device, so none is taken out. `meterkast zwave nodes` lists what '
+                "is in the network.",
+            )
         await means.save(job)
         await job.say("accepted", "The stick is made ready.")
-        products = means.products()
         with Hearing(means.link) as hearing:
             self._searching = True
             gone = await take_out(job, means, hearing, within_s=job.request.timeout_s)
@@ -47,19 +56,19 @@ class Exclusion:
                 "A device was reset that is not in this network: it was in none, or in another one. "
                 "It can be added here now."
             )
-            if means.product is not None:
-                raise EndedError("not_modified", f'{sentence} "{means.product.name}" is still in.')
+            if product is not None:
+                raise EndedError("not_modified", f'{sentence} "{product.name}" is still in.')
             return "not_modified", sentence
         job.node = gone
         await means.until(lambda: means.devices.get(gone) is None)
-        name, product = means.named(gone, products), products.get(gone)
-        if means.product is not None and (product is None or product.id != means.product.id):
+        name, went = means.named(gone, products), products.get(gone)
+        if product is not None and (went is None or went.id != product.id):
             raise EndedError(
                 "wrong_dev",
-                f'{name} was taken out, and not "{means.product.name}", which is still in. '
+                f'{name} was taken out, and not "{product.name}", which is still in. '
                 "Add the device again that went by mistake.",
             )
-        job.product_id = product.id if product is not None else None
+        job.product_id = went.id if went is not None else None
         return "success", f"{name} is out. Its product and all that was measured stay."
 
     async def abort(self) -> str:
@@ -110,7 +119,7 @@ async def take_out(job: Job, means: Means, hearing: Hearing, *, within_s: float)
         EndedError: Nobody pressed a button, or the stick failed.
     """
     loop = asyncio.get_running_loop()
-    await means.begin(means.controller.async_begin_exclusion, "begin exclusion")
+    await means.begin(job, means.controller.async_begin_exclusion, "begin exclusion")
     job.waits(within_s)
     await job.say("searching", f"{PRESS} You have {within_s:.0f} s.", prefix="deinst")
     until_s, found = loop.time() + within_s, False
@@ -124,8 +133,7 @@ async def take_out(job: Job, means: Means, hearing: Hearing, *, within_s: float)
             raise EndedError(
                 "timeout",
                 f"No device answered in {within_s:.0f} s. Check that it has power, stand closer to the "
-                "stick, "
-                "and press as its manual says. Is it broken or lost? Then remove it instead: "
+                "stick, and press as its manual says. Is it broken or lost? Then remove it instead: "
                 f"`meterkast zwave remove NODE`.{note}",
             )
         match heard["event"]:
@@ -138,7 +146,7 @@ async def take_out(job: Job, means: Means, hearing: Hearing, *, within_s: float)
                 raise EndedError(
                     "proto_fail", "The stick could not take the device out. Go closer, and try again."
                 )
-            case "node removed":
+            case "node removed" if int(heard.get("reason", 0)) in _BY_BUTTON:
                 job.waits(None)
                 return int(heard["node"].node_id)
 
@@ -156,8 +164,16 @@ async def must_be_gone(job: Job, means: Means, refusal: str) -> None:
         raise EndedError(
             "aborted",
             f"{refusal}: it answers. Take it out with `meterkast zwave exclude` and its button, so that "
-            "it knows "
-            "and can be added again.",
+            "it knows and can be added again.",
+        )
+    device = means.devices.get(live.node_id)
+    if device is not None and not device.listening and device.status is NodeStatus.AVAILABLE:
+        if job.request.asleep:
+            return
+        raise EndedError(
+            "aborted",
+            f"{refusal}: it sleeps, and was heard not long ago. Wake it up with its button and take it out "
+            "with `meterkast zwave exclude`. Is it really broken or lost? Then repeat this with --asleep.",
         )
 
 
@@ -191,7 +207,9 @@ async def strike_off(means: Means, node: int) -> None:
                 raise
         while node in means.controller.nodes:
             if await hearing.next(means.patience.settle_s) is None:
-                break
+                raise RefusedError(
+                    "the stick did not strike it off its list", hint="Try again in some minutes."
+                )
 
 
 async def rescue(job: Job, means: Means, node: int, products: Mapping[int, Product]) -> EndedError:
@@ -206,11 +224,20 @@ async def rescue(job: Job, means: Means, node: int, products: Mapping[int, Produ
     with Hearing(means.link) as hearing:
         try:
             gone = await take_out(job, means, hearing, within_s=means.patience.rescue_s)
-        except EndedError as error:
+        except LinkLostError as error:
+            return EndedError(
+                "internal",
+                f"The connection to the stick was lost ({error}). {still_in}`meterkast zwave exclude`, then "
+                "press its button.",
+                prefix="deinst",
+            )
+        except (EndedError, RefusedError) as error:
             if await _strike_off_quietly(means, node):
                 return EndedError("success", f"{name} no longer answers and was removed.", prefix="deinst")
             return EndedError(
-                error.word, f"{still_in}`meterkast zwave exclude`, then press its button.", prefix="deinst"
+                error.word if isinstance(error, EndedError) else "proto_fail",
+                f"{still_in}`meterkast zwave exclude`, then press its button.",
+                prefix="deinst",
             )
     if gone == node:
         return EndedError("success", f"{name} is out again. Now begin anew.", prefix="deinst")
@@ -238,6 +265,5 @@ async def stopped(means: Means) -> str:
         return "The stick has stopped looking for devices. Nothing was changed."
     return (
         "The stick could not be stopped: it is in the middle of something. Look at the list of devices "
-        "in two "
-        "minutes before you go on."
+        "in two minutes before you go on."
     )

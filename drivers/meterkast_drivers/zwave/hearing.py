@@ -31,6 +31,7 @@ CONTROLLER_EVENTS = (
 
 NODE_EVENTS = (
     "ready",
+    "interview started",
     "interview stage completed",
     "interview failed",
     "sleep",

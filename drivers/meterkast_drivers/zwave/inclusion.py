@@ -40,8 +40,7 @@ PRESS = (
 
 OPEN = (
     "Adding without encryption: whoever is near can read what the device sends, and switch it. Right "
-    "only for "
-    "devices that know no better."
+    "only for devices that know no better."
 )
 
 _FAILURES = {
@@ -78,6 +77,7 @@ class Inclusion:
         """
         job, means = self._job, self._means
         job.product_id = means.product.id if means.product is not None else None
+        self._vacant()
         self._room()
         await means.save(job)
         if job.request.security == "none":
@@ -94,13 +94,13 @@ class Inclusion:
         joining, means = self._joining, self._means
         if joining is None:
             return "Nothing was changed."
-        if self._joined is None and self._entry:
-            await smart_start.unlist(means, self._entry)
-            if joining.phase is Phase.BUTTON:
-                return "The device is off the list again: it will not join."
-        elif joining.phase is Phase.BUTTON:
-            return await stopped(means)
         if self._joined is None:
+            if self._entry:
+                await smart_start.unlist(means, self._entry)
+                if joining.phase is Phase.BUTTON:
+                    return "The device is off the list again: it will not join."
+            elif joining.phase is Phase.BUTTON:
+                return await stopped(means)
             await joining.break_off()
             if joining.node is not None:
                 # After a broken-off key exchange the server still adds the device.
@@ -115,14 +115,26 @@ class Inclusion:
             "its button."
         )
 
+    def _vacant(self) -> None:
+        """A product has one device at a time."""
+        product = self._means.product
+        if self._job.request.kind != "include" or product is None:
+            return
+        for node, filled in self._means.products().items():
+            if filled.id == product.id:
+                raise EndedError(
+                    "node_mapped",
+                    f'"{product.name}" has a device already: number {node}. Take that one out first '
+                    "(`meterkast zwave exclude`), or give another product.",
+                )
+
     def _room(self) -> None:
         controller = self._means.controller
         if controller.is_primary is False and not controller.is_SIS_present:
             raise EndedError(
                 "no_sis",
                 "This stick is not the network's own controller and may not add devices. Add the device "
-                "with the "
-                "controller that made the network.",
+                "with the controller that made the network.",
             )
         if len(controller.nodes) >= MOST_NODES and self._job.request.kind == "include":
             raise EndedError(
@@ -137,7 +149,9 @@ class Inclusion:
             self._entry = await smart_start.enlist(means, request.code)
             await job.say("searching", smart_start.LISTED)
             return await smart_start.wait(job, means, joining, self._entry)
-        await means.begin(self._order(), "begin inclusion")
+        if request.code:
+            await smart_start.read(means, request.code)  # else the stick's refusal would not tell why
+        await means.begin(job, self._order(), "begin inclusion")
         await job.say("searching", f"{PRESS} You have {request.timeout_s:.0f} s.")
         return await joining.wait(request.timeout_s)
 
@@ -166,21 +180,20 @@ class Inclusion:
             raise EndedError(
                 "wrong_dev",
                 f"Device {live.node_id} {wrong}. It is in the network with a product of its own, "
-                f"{name}. Take it "
-                "out with `meterkast zwave exclude`, or keep it so.",
+                f"{name}. Take it out with `meterkast zwave exclude`, or keep it so.",
             )
         if is_empty(live):
             raise EndedError(
                 "unknown_dev",
                 f"Device {live.node_id} is in the network, but has nothing to read and nothing to "
-                "switch. It may "
-                "serve others as a repeater; else take it out with `meterkast zwave exclude`.",
+                "switch. It may serve others as a repeater; else take it out with `meterkast zwave exclude`.",
             )
         return "success", f"Device {live.node_id} is {name}.{_security_note(live)}"
 
     async def _secure(self, joined: Joined) -> None:
         """Whether the device got the security that was asked for; else it has to go out again."""
-        live, wanted = joined.live, self._job.request.security
+        live, request = joined.live, self._job.request
+        wanted = "s2" if request.code else request.security  # a code is the label of a device with S2
         has = describing.security(live)
         if joined.failure is not None:
             sentence = _FAILURES.get(joined.failure, "The key exchange failed.")
@@ -192,7 +205,7 @@ class Inclusion:
             return
         await self._job.say(
             "sec_hs_fail",
-            f"{sentence} The device was added without security and is taken out again.",
+            f"{sentence} The device is in the network now, but without security.",
         )
         raise await rescue(self._job, self._means, live.node_id, self._means.products())
 

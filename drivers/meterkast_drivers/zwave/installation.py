@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from meterkast.model.errors import LinkLostError, MeterkastError, RefusedError
 from meterkast.model.product import Medium, Product, ProductDescription
 from meterkast.network import JobKind, JobRequest
@@ -24,7 +26,7 @@ from meterkast_drivers.zwave.inclusion import Inclusion, Replacement
 from meterkast_drivers.zwave.job import EndedError, Job, Patience
 from meterkast_drivers.zwave.latecomers import Latecomers
 from meterkast_drivers.zwave.link import Link, NotAnsweredError
-from meterkast_drivers.zwave.means import Means, Restart, find_product
+from meterkast_drivers.zwave.means import Means, Restart, find_product, stop_looking
 from meterkast_drivers.zwave.repair import Backup, Healing, Interview
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,11 @@ LONGEST_WAIT_S = 3600.0
 
 ABORT_S = 60.0
 """A job that is cancelled and does not stop in this time is let go."""
+
+CLOSE_S = 4.0
+"""The same where the gateway stops; whatever the stick is left in is ended at the next start."""
+
+LONGEST_NAME = 100
 
 
 class Work(Protocol):
@@ -69,6 +76,11 @@ WORK: dict[JobKind, Any] = {
 
 _NEED_NODE = frozenset({"remove", "replace", "interview"})
 
+_OPEN_STICK = frozenset({"include", "exclude", "replace"})
+# These make the stick look for devices.
+
+_LOOKING = ("inclusion started", "exclusion started")
+
 
 class Installation:
     """Begins, keeps and ends jobs."""
@@ -92,7 +104,10 @@ class Installation:
         self._link: Link | None = None
         self._jobs: list[Job] = []
         self._numbers = 0
+        self._work: asyncio.Task[tuple[str, str]] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
+        self._may_look_later = False
         self._latecomers = Latecomers(devices, inventory, self._meant, patience)
         self._starting = asyncio.Lock()
 
@@ -104,16 +119,22 @@ class Installation:
         """A new connection; nothing may be awaited here."""
         self._link = link
         self._latecomers.attach(link)
+        for event in _LOOKING:
+            link.driver.controller.on(event, lambda _: self._looks(link))
+        self._tidy(link)
 
     def detach(self) -> None:
         """The connection is gone; a job hears that by itself."""
         self._link = None
         self._latecomers.detach()
+        if self._tidying is not None:
+            self._tidying.cancel()
 
     async def close(self) -> None:
         """The gateway stops: so does the job."""
-        if self._running is not None:
-            await self._stop()
+        if self._running is not None and self._task is not None:
+            await self._stop(CLOSE_S)
+            self._task.cancel()
         self._latecomers.close()
 
     async def start(self, request: JobRequest) -> Job:
@@ -125,7 +146,11 @@ class Installation:
         """
         async with self._starting:
             link = self._free()
+            # As they are copied from labels.
+            request = replace(request, code="".join(request.code.split()), pin=request.pin.strip())
             _check(request)
+            if self._tidying is not None:
+                await asyncio.wait({self._tidying})
             product = await self._product(request)
             means = Means(
                 link=link,
@@ -145,7 +170,9 @@ class Installation:
             job.product_id = product.id if product is not None else None
             self._jobs = [*self._jobs[-(KEPT - 1) :], job]
             await job.say("start", _ORDER[request.kind])
-            self._task = asyncio.create_task(self._run(job, means), name=f"zwave job {job.id}")
+            work: Work = WORK[request.kind](job, means)
+            self._work = asyncio.create_task(work.run(), name=f"zwave job {job.id}")
+            self._task = asyncio.create_task(self._run(job, means, work, self._work))
             return job
 
     def get(self, number: int) -> Job:
@@ -189,11 +216,29 @@ class Installation:
             )
         return self._link
 
-    async def _stop(self) -> None:
-        task = self._task
-        assert task is not None
-        task.cancel()
-        await asyncio.wait({task})
+    async def _stop(self, within_s: float | None = None) -> None:
+        """Cancel the work; its end is never cancelled, however often that is asked for."""
+        assert self._work is not None
+        assert self._task is not None
+        self._work.cancel()
+        await asyncio.wait({self._task}, timeout=within_s)
+
+    def _tidy(self, link: Link) -> None:
+        """Nobody knows of a job now: a stick that looks for devices was left so."""
+        self._tidying = asyncio.create_task(self._shut(link), name="zwave tidying")
+
+    async def _shut(self, link: Link) -> None:
+        """The stick must not go on looking for devices: whoever is near could add or take out one."""
+        try:
+            if await stop_looking(link, self._patience.command_s):
+                log.warning("the stick was left looking for devices; it was stopped")
+        except LinkLostError:
+            return  # done at the next connection
+
+    def _looks(self, link: Link) -> None:
+        """An order that was not answered in time may be carried out after its job."""
+        if self._may_look_later and self._running is None:
+            self._tidy(link)
 
     async def _product(self, request: JobRequest) -> Product | None:
         """The product of the order; made where it is a new name."""
@@ -217,61 +262,52 @@ class Installation:
         )
         return made
 
-    async def _run(self, job: Job, means: Means) -> None:
+    async def _run(self, job: Job, means: Means, work: Work, running: asyncio.Task[tuple[str, str]]) -> None:
+        """Wait for the work's end and tell it. Only the work is cancelled, so that each job ends."""
         self._quiet.pause()
         try:
-            await self._do(job, means)
-        except Exception:  # the job's bookkeeping must not end the driver
-            log.exception("job", extra={"job": job.id})
+            word, sentence, done, prefix = await self._outcome(job, work, running)
+            if not done and job.request.kind in _OPEN_STICK:
+                await self._shut(means.link)
+            await job.end(word, sentence, done=done, prefix=prefix)
         finally:
             self._quiet.resume()
 
-    async def _do(self, job: Job, means: Means) -> None:
-        work: Work = WORK[job.request.kind](job, means)
+    async def _outcome(
+        self, job: Job, work: Work, running: asyncio.Task[tuple[str, str]]
+    ) -> tuple[str, str, bool, str]:
+        """The word, the sentence, whether it was done, and the word's prefix where it is another."""
+        self._may_look_later = False
         try:
-            self._occupied(job, means)
-            word, sentence = await work.run()
+            word, sentence = await running
         except asyncio.CancelledError:
-            sentence = await _abort(work)
-            await job.end("aborted", sentence, done=False)
+            return "aborted", await _abort(work), False, ""
         except EndedError as error:
-            await job.end(error.word, error.sentence, done=False, prefix=error.prefix)
+            self._may_look_later = error.word == "busy"
+            return error.word, error.sentence, False, error.prefix
         except LinkLostError as error:
-            await job.end(
+            return (
                 "internal",
                 f"{_sentence(error)} What was done until then stays: look at the list of devices, then "
                 "begin again.",
-                done=False,
+                False,
+                "",
             )
         except NotAnsweredError as error:
-            await job.end("busy", _sentence(error), done=False)
+            self._may_look_later = True
+            return "busy", _sentence(error), False, ""
         except RefusedError as error:
-            await job.end("proto_fail", _sentence(error), done=False)
+            return "proto_fail", _sentence(error), False, ""
         except MeterkastError as error:
-            await job.end("internal", _sentence(error), done=False)
+            return "internal", _sentence(error), False, ""
         except Exception as error:
             log.exception("job failed", extra={"job": job.id, "kind": job.request.kind})
-            await job.end(
-                "internal",
-                f"Something went wrong inside the gateway ({type(error).__name__}). Please report it, "
-                "with the log.",
-                done=False,
+            sentence = (
+                f"Something went wrong inside the gateway ({type(error).__name__}). Look at the list of "
+                "devices, and please report it, with the log."
             )
-        else:
-            await job.end(word, sentence, done=True)
-
-    def _occupied(self, job: Job, means: Means) -> None:
-        """A product has one device at a time."""
-        if job.request.kind != "include" or means.product is None:
-            return
-        for node, product in means.products().items():
-            if product.id == means.product.id:
-                raise EndedError(
-                    "node_mapped",
-                    f'"{product.name}" has a device already: number {node}. Exclude that first, or give '
-                    "another "
-                    "product.",
-                )
+            return "internal", sentence, False, ""
+        return word, sentence, True, ""
 
 
 _ORDER: dict[JobKind, str] = {
@@ -299,8 +335,11 @@ def _check(request: JobRequest) -> None:
             f'"{request.pin}" is no PIN',
             hint="Give the five digits that are underlined on the device's label.",
         )
-    if request.product is not None and not request.product.strip():
-        raise RefusedError("the product's name is empty", hint="Give a name, or leave it out.")
+    if request.product is not None and not 0 < len(request.product.strip()) <= LONGEST_NAME:
+        raise RefusedError(
+            "the product's name is empty or too long",
+            hint=f"Give a name of at most {LONGEST_NAME} characters, or leave it out.",
+        )
     smart_start.check(request)
 
 
@@ -309,11 +348,11 @@ async def _abort(work: Work) -> str:
         async with asyncio.timeout(ABORT_S):
             return await work.abort()
     except (MeterkastError, TimeoutError) as error:
-        return (
-            f"It could not be stopped in order ({error or 'no answer'}). Look at the list of devices "
-            "before you "
-            "go on."
-        )
+        why = str(error) or "no answer"
+    except Exception as error:
+        log.exception("job not stopped")
+        why = type(error).__name__
+    return f"It could not be stopped in order ({why}). Look at the list of devices before you go on."
 
 
 def _sentence(error: MeterkastError) -> str:

@@ -30,7 +30,8 @@ PREFIX: dict[JobKind, str] = {
 }
 """What the status words of a job begin with."""
 
-ENDED = frozenset({"done", "failed"})
+_PIN, _WHOLE_DSK = 5, 40
+# Digits.
 
 
 class EndedError(Exception):
@@ -57,9 +58,11 @@ class Patience:
         command_s: For the server's answer to a command that needs no device.
         ping_s: For a device's answer.
         settle_s: From the stick's word that it stopped to the device that it found.
+        busy_s: For a stick that is at something else.
         exchange_s: For the next step of a key exchange; the server itself gives up after 10 s of each.
         pin_s: For the five digits; the server itself gives up after 240 s.
         interview_s: For the next sign of life of a device that is asked for its abilities.
+        whole_interview_s: For all of it, whatever signs of life it gives.
         wake_s: For a person who wakes a device up that fell asleep meanwhile.
         rescue_s: For the button of a device that has to go out again.
         remove_s: For a failed device's removal: three pings and more.
@@ -72,9 +75,11 @@ class Patience:
     command_s: float = 20.0
     ping_s: float = 20.0
     settle_s: float = 10.0
+    busy_s: float = 60.0
     exchange_s: float = 60.0
     pin_s: float = 230.0
     interview_s: float = 120.0
+    whole_interview_s: float = 1800.0
     wake_s: float = 60.0
     rescue_s: float = 90.0
     remove_s: float = 60.0
@@ -166,13 +171,17 @@ class Job:
         if self.on_answer is None:
             raise RefusedError(f"job {self.id} asks nothing", hint=self.last or "Look at its steps.")
         digits = "".join(text.replace("-", " ").split())
-        if not digits.isascii() or not digits.isdigit() or len(digits) not in (5, 40):
+        if not digits.isascii() or not digits.isdigit() or len(digits) not in (_PIN, _WHOLE_DSK):
             raise RefusedError(
                 f'"{text}" is no PIN',
                 hint="Give the five digits that are underlined on the device's label.",
             )
+        if len(digits) == _WHOLE_DSK and digits[_PIN:] != self._dsk.replace("-", ""):
+            raise RefusedError(
+                "that is another device's label", hint=f"The DSK of this one goes on with {self._dsk}."
+            )
         take, self.on_answer, self._dsk = self.on_answer, None, ""
-        take(digits[:5])
+        take(digits[:_PIN])
         self._tell()
 
     async def changed(self, seen: int) -> None:

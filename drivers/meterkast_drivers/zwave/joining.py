@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,13 @@ from meterkast.model.errors import RefusedError
 from meterkast_drivers.zwave.hearing import Heard, Hearing
 from meterkast_drivers.zwave.job import EndedError, Job
 from meterkast_drivers.zwave.means import Means
+
+log = logging.getLogger(__name__)
+
+TIMED_OUT, INCORRECT_PIN = 3, 6
+"""Why keys could not be exchanged, by zwave-js' number. An exchange that we break off after the PIN is an
+incorrect PIN to zwave-js, too; it notices a really wrong one by itself, and at once.
+"""
 
 ELSEWHERE = "A device that is still in another network does not answer: exclude it first, then add it."
 
@@ -85,6 +94,8 @@ class Joining:
                 self._job.node = self.node = live.node_id
                 result = heard.get("result") or {}
                 failure = result.get("lowSecurityReason", -1) if result.get("lowSecurity") else None
+                if failure == INCORRECT_PIN and self._broken_off:
+                    failure = TIMED_OUT
                 return Joined(live, failure, self._no_pin)
             else:
                 await self._take(heard)
@@ -125,16 +136,14 @@ class Joining:
                 raise EndedError(
                     "sec_hs_fail",
                     "The device came, but the keys could not be exchanged, and it was taken out again. "
-                    "It tries "
-                    "again by itself: bring it closer to the stick.",
+                    "It tries again by itself: bring it closer to the stick.",
                 )
             case "grant security classes":
                 self._within(patience.exchange_s)
                 wanted = heard["requested_grant"].security_classes
-                await self._means.link.ask(
+                await self._go_on(
                     self._means.controller.async_grant_security_classes(InclusionGrant(wanted, False)),
-                    what="grant security classes",
-                    within_s=patience.command_s,
+                    "grant security classes",
                 )
             case "validate dsk and enter pin":
                 await self._pin(str(heard["dsk"]).lstrip("-"))
@@ -162,11 +171,14 @@ class Joining:
         self._within(self._means.patience.exchange_s)
         self._job.waits(None)
         await self._job.say("found", "The keys are exchanged; this takes some seconds.")
-        await self._means.link.ask(
-            self._means.controller.async_validate_dsk_and_enter_pin(pin),
-            what="enter the PIN",
-            within_s=self._means.patience.command_s,
-        )
+        await self._go_on(self._means.controller.async_validate_dsk_and_enter_pin(pin), "enter the PIN")
+
+    async def _go_on(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """An answer that comes too late is refused; the device then comes without security, which is told."""
+        try:
+            await self._means.link.ask(work, what=what, within_s=self._means.patience.command_s)
+        except RefusedError as error:
+            log.warning("key exchange", extra={"job": self._job.id, "reason": str(error)})
 
     async def _late(self, within_s: float) -> None:
         """Nothing came in time."""
@@ -179,8 +191,7 @@ class Joining:
                 raise EndedError(
                     "timeout",
                     f"No device was heard in {within_s:.0f} s. Hold it within a metre of the stick, "
-                    "check its "
-                    f"power, and press as its manual says. {ELSEWHERE}",
+                    f"check its power, and press as its manual says. {ELSEWHERE}",
                 )
             # It cannot be stopped: a device was found at this very moment, or the stick hangs.
             self.phase = Phase.EXCHANGE

@@ -170,21 +170,36 @@ class Link:
             self._end(why.broken(self.place, error))
 
     async def _watch(self) -> None:
-        """Ask for something small again and again; a server that says nothing at all is frozen."""
+        """End the link when the server is frozen, or when we were ourselves."""
+        try:
+            await self._beat()
+        except LinkLostError as error:
+            self._end(error)
+
+    async def _beat(self) -> None:
+        """Ask for something small again and again; a server that says nothing at all is frozen.
+
+        Raises:
+            LinkLostError: It is, or this process stood still.
+        """
+        step_s = FROZEN_S / _STEPS
         while True:
-            await asyncio.sleep(CHECK_EVERY_S)
+            await self._rest(CHECK_EVERY_S)
             asked = asyncio.get_running_loop().time()
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(FROZEN_S / _STEPS):
+                async with asyncio.timeout(step_s):
                     await self._client.async_send_command_no_wait({"command": "driver.get_log_config"})
             # In steps: should we have been stopped ourselves, what waits on the socket is read first.
             for _ in range(_STEPS):
-                await asyncio.sleep(FROZEN_S / _STEPS)
+                await self._rest(step_s)
                 if self._client.heard_at >= asked:
                     break
             else:
-                self._end(why.frozen(self.place, FROZEN_S))
-                return
+                raise why.frozen(self.place, FROZEN_S)
+
+    async def _rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._client.awake()
 
     def _end(self, loss: LinkLostError) -> None:
         """The first reason counts; then everything that waits for an answer ends."""

@@ -14,9 +14,14 @@ from meterkast_drivers.zwave.backup import Backups
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.fitting import Meant
 from meterkast_drivers.zwave.job import EndedError, Job, Patience
-from meterkast_drivers.zwave.link import Link
+from meterkast_drivers.zwave.link import Link, NotAnsweredError
 
 _LOOK_S = 0.05
+
+_BUSY_S = 2.0
+
+_LONGEST_ID = 19
+# Digits; a longer number is no id, and SQLite takes none.
 
 Restart = Callable[[], Awaitable[None]]
 
@@ -79,29 +84,35 @@ class Means:
         if said:
             await job.say("start", said)
 
-    async def begin(self, start: Callable[[], Coroutine[Any, Any, bool]], what: str) -> None:
+    async def begin(self, job: Job, start: Callable[[], Coroutine[Any, Any, bool]], what: str) -> None:
         """Put the stick into a mode.
 
         Raises:
             EndedError: It is busy, and stays so.
         """
-        if await self.link.ask(start(), what=what, within_s=self.patience.command_s):
-            return
-        # Left over from a gateway or another program that stopped in the middle.
-        await self.stop()
-        if await self.link.ask(start(), what=what, within_s=self.patience.command_s):
-            return
-        await self.unblock()
+        patience, loop = self.patience, asyncio.get_running_loop()
+        until_s, told = loop.time() + patience.busy_s, False
+        try:
+            while not await self.link.ask(start(), what=what, within_s=patience.command_s):
+                # Left over from another program that stopped in the middle? Else it is at work itself:
+                # a device joins by Smart Start, or a key exchange is given up.
+                stopped = await self.stop()
+                if loop.time() > until_s:
+                    await self.unblock()
+                if stopped:
+                    continue
+                if not told:
+                    told = True
+                    await job.say(
+                        "accepted", f"The stick is busy. It is waited for, {patience.busy_s:.0f} s at most."
+                    )
+                await asyncio.sleep(min(_BUSY_S, patience.busy_s))
+        except NotAnsweredError:
+            await self.unblock()
 
     async def stop(self) -> bool:
         """Take the stick out of its mode; False when it says that it could not."""
-        stopped = False
-        for command in (self.controller.async_stop_inclusion, self.controller.async_stop_exclusion):
-            try:
-                stopped |= await self.link.ask(command(), what="stop", within_s=self.patience.command_s)
-            except RefusedError:
-                continue
-        return stopped
+        return await stop_looking(self.link, self.patience.command_s)
 
     async def unblock(self) -> None:
         """The last resort for a stick that is busy: the server anew.
@@ -143,6 +154,24 @@ class Means:
         return f'Device {node} "{product.name}"' if product is not None else f"Device {node}"
 
 
+async def stop_looking(link: Link, within_s: float) -> bool:
+    """Take the stick out of adding and taking out; whether it was in either, and has stopped.
+
+    Raises:
+        LinkLostError: The connection was lost.
+    """
+    stopped = False
+    for command in ("controller.stop_inclusion", "controller.stop_exclusion"):
+        try:
+            answer = await link.ask(
+                link.driver.client.async_send_command({"command": command}), what="stop", within_s=within_s
+            )
+        except RefusedError:
+            continue
+        stopped |= bool(answer.get("success"))
+    return stopped
+
+
 async def find_product(inventory: Inventory, wanted: str) -> Product | None:
     """The product of that id or name; None where there is none of that name.
 
@@ -150,7 +179,7 @@ async def find_product(inventory: Inventory, wanted: str) -> Product | None:
         RefusedError: The id is unknown, several have that name, or it is not of this network.
     """
     products = await inventory.products()
-    if wanted.isascii() and wanted.isdecimal():
+    if wanted.isascii() and wanted.isdecimal() and len(wanted) < _LONGEST_ID:
         found = [one for one in products if one.id == ProductId(int(wanted))]
         if not found:
             raise RefusedError(

@@ -74,11 +74,11 @@ class Parameters:
             except LinkLostError:
                 raise
             except Exception as error:  # a device's odd answer must not end the others
-                failed.append(f"parameter {text} was not set to {wanted}: {error}")
+                failed.append(f"Parameter {text} was not set to {wanted}: {error}")
                 if not isinstance(error, RefusedError):
                     log.exception("parameter not set", extra={"node": device.node, "parameter": text})
         self.counters["parameters not set"] += len(failed)
-        device.problem = ("; ".join(failed) + ".").capitalize() if failed else ""
+        device.problem = "; ".join(failed) + "." if failed else ""
 
     async def _set(self, link: Link, device: Device, text: str, wanted: int) -> bool:
         """Set one parameter; False where it was so already.

@@ -93,7 +93,7 @@ class Reachability:
         """The server is there: what it says of each device counts from now on."""
         self._dead.clear()
         self._since_ns = self._clock.boot_ns()
-        for device in self._devices.all():
+        for device in self._devices.known():
             self.follow(device)
 
     def follow(self, device: Device) -> None:
@@ -107,16 +107,17 @@ class Reachability:
         status = live.data.get("status")
         if status == _DEAD:
             self.died(device)
-        elif status and device.listening:
+            return
+        self._dead.pop(device.node, None)  # where the number was a dead device's, which this one replaces
+        if status and device.listening:
             self._set(device, NodeStatus.AVAILABLE)
 
     def heard(self, device: Device, seen_ns: int | None = None) -> None:
         """A report, a wake-up or an answer: it is there."""
         device.last_seen_ns = self._clock.boot_ns() if seen_ns is None else seen_ns
         device.last_seen_ms = self._clock.utc_of(device.last_seen_ns)
-        if device.status is not NodeStatus.AVAILABLE:
-            self._dead.pop(device.node, None)
-            self._set(device, NodeStatus.AVAILABLE)
+        self._dead.pop(device.node, None)
+        self._set(device, NodeStatus.AVAILABLE)
 
     def died(self, device: Device) -> None:
         """A command failed: the server takes the device for dead."""
@@ -127,10 +128,10 @@ class Reachability:
             self._dead[device.node] = Dead(pings, self._after(PINGS_S[0]))
             self._news.set()
 
-    def removed(self, node: int) -> None:
-        """Nothing is followed of that node any more."""
-        self._dead.pop(node, None)
-        self._unkept = [entry for entry in self._unkept if entry[0].node != node]
+    def removed(self, device: Device) -> None:
+        """That device is not followed any more."""
+        self._dead.pop(device.node, None)
+        self._unkept = [entry for entry in self._unkept if entry[0] is not device]
 
     async def run(self, link: Link) -> None:
         """Ping and look after devices until cancelled.
@@ -211,16 +212,15 @@ class Reachability:
         """Keep what changed; False where the database refused and it has to be tried again."""
         try:
             while self._unkept:
-                device, availability, at_ms = self._unkept[0]
+                entry = device, availability, at_ms = self._unkept[0]
                 if device.product is not None:
                     await self._inventory.available(device.product.id, availability, at_ms)
-                if device.record is not None:
-                    await self._devices.declaring.record(device)
-                if self._unkept:
+                await self._devices.record(device)
+                if self._unkept and self._unkept[0] is entry:  # else the device was removed meanwhile
                     del self._unkept[0]
             for device in self._devices.all():
-                if device.record is not None and _unkept_ms(device) > (0 if all_seen else KEPT_MS):
-                    await self._devices.declaring.record(device)
+                if _unkept_ms(device) > (0 if all_seen else KEPT_MS):
+                    await self._devices.record(device)
         except StorageError as error:
             self.counters["not stored, tried again"] += 1
             log.warning("availability not stored", extra={"reason": str(error)})
@@ -235,7 +235,7 @@ class Reachability:
 
 
 def _unkept_ms(device: Device) -> int:
-    """How much newer than the store's "last seen" the device's own is."""
+    """How far the store's "last seen" is from the device's own; it is ahead after a clock that was wrong."""
     if device.last_seen_ms is None or device.record is None:
         return 0
-    return device.last_seen_ms - (device.record.description.last_seen_ms or 0)
+    return abs(device.last_seen_ms - (device.record.description.last_seen_ms or 0))

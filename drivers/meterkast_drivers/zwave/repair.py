@@ -41,7 +41,13 @@ class Interview:
             # The server tells that it begins; until then the device still counts as known.
             while live.ready:
                 heard = await hearing.next(means.patience.settle_s)
-                if heard is None or heard["event"] == "ready":
+                if heard is None and live.ready:
+                    raise EndedError(
+                        "busy",
+                        f"The Z-Wave server did not begin to ask device {live.node_id}. Try again in a "
+                        "minute.",
+                    )
+                if heard is not None and heard["event"] == "ready":
                     break
             await interview(job, means, hearing, live)
         return "conf_success", f"Device {live.node_id} has told what it can do."

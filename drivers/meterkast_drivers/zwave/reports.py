@@ -20,6 +20,7 @@ from meterkast.model.reading import Batch
 from meterkast.ports import Clock, Emit
 from meterkast_drivers.zwave.devices import Device, Devices, Early, Mapped
 from meterkast_drivers.zwave.mapping import Aside, number_of
+from meterkast_drivers.zwave.values import value_of
 from meterkast_drivers.zwave.views import digits
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Reports:
         if device.unsettled or (mapped is None and report.value_id not in device.asides):
             if len(device.early) == device.early.maxlen:
                 self._count("reports dropped: their device is not stored yet")
-            device.early.append(report)
+            device.early.append(report._replace(unit=_unit(device, report.value_id)))
             if not device.unsettled:
                 self._devices.schedule(device.node)
         elif mapped is not None:
@@ -98,7 +99,10 @@ class Reports:
         for report in early:
             mapped = device.properties.get(report.value_id)
             if mapped is not None:
-                self._report(device, mapped, report)
+                if report.unit and report.unit != mapped.value.unit:
+                    self._refuse(device, mapped, "its unit changed meanwhile")
+                else:
+                    self._report(device, mapped, report)
             elif report.value_id not in device.asides:
                 device.asides[report.value_id] = Aside("the server does not describe it")
 
@@ -172,6 +176,11 @@ def _number(mapped: Mapped, raw: Any) -> Decimal | None:
     except (ArithmeticError, TypeError, ValueError):
         return None
     return number if number is not None and number.is_finite() else None
+
+
+def _unit(device: Device, value_id: str) -> str:
+    value = device.live.values.get(f"{device.node}-{value_id}") if device.live is not None else None
+    return "" if value is None else value_of(value).unit
 
 
 def _value(batch: Batch) -> Decimal:

@@ -14,7 +14,7 @@ from zwave_js_server.const import NodeStatus, SetValueStatus
 
 from meterkast.model.errors import RefusedError
 from meterkast.model.product import PendingStatus
-from meterkast_drivers.zwave.confirming import meter_fell, read_back, registers
+from meterkast_drivers.zwave.confirming import meter_fell, read_back, registers, shown
 from meterkast_drivers.zwave.device import Device, Mapped
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.job import Patience
@@ -50,6 +50,7 @@ async def send(
     taker = written(device, mapped)
     raw = raw_from(number, target, taker)
     before = registers(device, mapped.value) if target.resets else {}
+    was = None if target.resets else shown(device, mapped)
     # What the server tells before it answers is its own guess.
     echo = devices.expect_echo(device.node, mapped.value.id)
     confirmed = False
@@ -73,7 +74,7 @@ async def send(
         answer = await meter_fell(link, device, before, within_s=patience.confirm_s)
     else:
         answer = await read_back(
-            link, device, mapped, number, within_s=patience.confirm_s, overtaken=overtaken
+            link, device, mapped, number, before=was, within_s=patience.confirm_s, overtaken=overtaken
         )
     if answer.replaced:
         return PendingStatus.REPLACED, "A newer value took its place."

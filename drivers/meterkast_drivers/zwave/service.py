@@ -28,6 +28,9 @@ START_S = 60.0
 STOP_S = 5.0
 """The program gives itself 4 s to close its files."""
 
+KILL_S = 5.0
+"""A process that hangs in the kernel, in the stick's driver, does not even end when it is killed."""
+
 _MEMORY = ("--max-old-space-size=256", "--max-semi-space-size=4")
 """Bounds of the program's heap in MB; without the second Node.js 24 takes 100 MB more and gains nothing."""
 
@@ -112,9 +115,12 @@ class Service:
         if child is None:
             return
         _send(child, signal.SIGKILL)
-        await child.wait()
         if self._listener is not None:
-            await self._listener
+            # It ends with the child.
+            done, _ = await asyncio.wait({self._listener}, timeout=KILL_S)
+            if not done:
+                self._listener.cancel()
+                _log.error("the Z-Wave server cannot be killed", extra={"pid": child.pid})
 
     async def _spawn(self) -> None:
         node = await asyncio.to_thread(_ready_node)
@@ -217,5 +223,7 @@ def _environment() -> Mapping[str, str]:
 
 
 def _send(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.send_signal(number)
+    # Not send_signal: it takes the status of a child that has just ended away from the event loop's watcher.
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, number)

@@ -29,8 +29,7 @@ PRODUCT = "meterkastProduct"
 
 LISTED = (
     "The device is on the list. Switch it on within reach of the stick: it joins by itself, which takes "
-    "up to ten "
-    "minutes. If it was on already, switch it off and on."
+    "up to ten minutes. If it was on already, switch it off and on."
 )
 
 _DSK = re.compile(r"[0-9]{5}(-[0-9]{5}){7}", re.ASCII)
@@ -91,11 +90,7 @@ async def enlist(means: Means, code: str) -> str:
         ]
         entry: Any = ProvisioningEntry(dsk=code, security_classes=classes)
     else:
-        entry = await ask(
-            async_parse_qr_code_string(means.link.driver.client, code),
-            what="read the code",
-            within_s=within_s,
-        )
+        entry = await read(means, code)
     if means.product is not None:
         entry.additional_properties = {
             **(entry.additional_properties or {}),
@@ -105,6 +100,24 @@ async def enlist(means: Means, code: str) -> str:
         means.controller.async_provision_smart_start_node(entry), what="list the device", within_s=within_s
     )
     return str(entry.dsk)
+
+
+async def read(means: Means, code: str) -> Any:
+    """What a QR code says.
+
+    Raises:
+        EndedError: A digit of it is wrong.
+    """
+    try:
+        return await means.link.ask(
+            async_parse_qr_code_string(means.link.driver.client, code),
+            what="the code cannot be read",
+            within_s=means.patience.command_s,
+        )
+    except RefusedError as error:
+        raise EndedError(
+            "aborted", f"This is no right QR code ({error}). Scan it again, or type the DSK from the label."
+        ) from error
 
 
 async def unlist(means: Means, dsk: str) -> None:
@@ -143,6 +156,5 @@ def not_yet(within_s: float) -> EndedError:
     return EndedError(
         "timeout",
         f"The device has not joined in {within_s:.0f} s. It stays on the list: it joins by itself "
-        "whenever it is "
-        "switched on within reach, tomorrow as well, and gets its product then.",
+        "whenever it is switched on within reach, tomorrow as well, and gets its product then.",
     )

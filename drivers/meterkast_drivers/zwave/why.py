@@ -128,5 +128,13 @@ def frozen(place: Place, after_s: float) -> LinkLostError:
     )
 
 
+def stopped(place: Place, for_s: float) -> LinkLostError:
+    return LinkLostError(
+        f"the gateway itself stood still for {for_s:.0f} s, and what the Z-Wave server on {place} told "
+        "meanwhile is of no known age",
+        hint="It is connected again at once; if this goes on, look for what keeps the machine busy.",
+    )
+
+
 def closed(place: Place) -> LinkLostError:
     return LinkLostError(f"the connection to the Z-Wave server on {place} was closed here", hint=_AGAIN)

@@ -11,7 +11,7 @@ from meterkast.config import Config, decode
 from meterkast.model.delivery import Item
 from meterkast.model.reading import Batch
 from meterkast.model.time import UtcMs
-from meterkast.pipeline.keeping import DriverCatalog
+from meterkast.pipeline.inventory import DriverCatalog
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.p1.framing import Framer
 from meterkast_drivers.p1.reader import Reader

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import MINUTE_MS, UtcMs
-from meterkast.pipeline.keeping import AFTER_MINUTE_MS, DriverCatalog
+from meterkast.pipeline.inventory import DriverCatalog
+from meterkast.pipeline.keeping import AFTER_MINUTE_MS
 from meterkast_buffer.store import open_store
 from meterkast_rig.bench import load
 from meterkast_rig.bench.core import Core, opened

@@ -7,9 +7,11 @@ command `meterkast rig zwave` (`configure`, `run`) and for tests (`serving`).
 - `stick.js` starts it; `network.js` puts stick and devices together.
 - `kinds.js` and `devices/` say what each kind of device is; a kind is one function. Values are pure functions
   of (seed, node, simulated time) from `world.js`.
-- `behaviors.js`, `joining.js`, `failed_nodes.js`, `functions.js`, `nvm.js`: what the stock mock does not do.
+- `behaviors.js`, `obeying.js`, `joining.js`, `key_exchange.js`, `failed_nodes.js`, `functions.js`, `nvm.js`: what the
+  stock mock does not do, or does wrongly.
 - `verbs.js`: what can be done to it by hand, over the control port; every fault is a verb.
-- `shown.js`: each value that really went to the host, with its time: what a gateway must have received.
+- `shown.js`, `recording.js`: each value that really went to the host, with its time: what a gateway must have
+  received.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ from meterkast.nodejs import find_node, install
 FOLDER = Path(__file__).parent
 READY_S = 60.0
 """How long the stick may take until it listens: zwave-js is 10,000 files, slow to read from a card."""
+
+MEMORY = ("--max-semi-space-size=1", "--max-old-space-size=256")
+"""MiB, for Node.js, which else clears up late where there is much memory: 110 MB in use instead of 240."""
 
 NETWORK = "meter:2,strip:3,gas:4,water:5,air:6,scale:7,plug:8,thermostat:9,contact:10,lock:11"
 """The default network: with the P1 meter a believable cupboard, and what the demo's monitors need."""
@@ -244,7 +249,7 @@ def _announcement(stick: Stick) -> str:
 
 def _command(node: Path, **options: str | float) -> list[str]:
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    return [str(node), str(FOLDER / "stick.js"), *given, "--end-with-stdin"]
+    return [str(node), *MEMORY, str(FOLDER / "stick.js"), *given, "--end-with-stdin"]
 
 
 async def _listening_at(child: asyncio.subprocess.Process) -> tuple[str, str]:

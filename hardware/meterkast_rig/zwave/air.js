@@ -8,9 +8,12 @@ const { ZWaveProtocolCC } = require('@zwave-js/cc/ZWaveProtocolCC');
 const { ApplicationCommandRequest } = require('@zwave-js/serial/serialapi');
 const { MockZWaveFrameType } = require('@zwave-js/testing');
 
-const ACKNOWLEDGED_WITHIN_MS = 1000;
+// As a real stick: a frame that is not acknowledged is sent again. zwave-js takes what follows noise on the line for the
+// rest of a frame, as long as the noise announced, and has no time-out for it.
+const ACKNOWLEDGED_WITHIN_MS = 1600;
+const ATTEMPTS = 3;
 
-function forwarding(shown) {
+function forwarding(shown, session) {
   let encoding = Promise.resolve();
   let sending = Promise.resolve();
 
@@ -21,15 +24,18 @@ function forwarding(shown) {
   }
 
   async function send(controller, node, command, data) {
-    const at = Date.now();
-    controller.mockPort.emitData(data);
-    try {
-      await controller.expectHostACK(ACKNOWLEDGED_WITHIN_MS);
-    } catch {
-      return; // nobody heard it
+    for (let n = 0; n < ATTEMPTS && session.connected; n += 1) {
+      const at = Date.now();
+      controller.mockPort.emitData(data);
+      try {
+        await controller.expectHostACK(ACKNOWLEDGED_WITHIN_MS);
+      } catch {
+        continue;
+      }
+      const facts = shown.noteOf(command);
+      if (facts) shown.sent(node.id, facts, at);
+      return;
     }
-    const facts = shown.noteOf(command);
-    if (facts) shown.sent(node.id, facts, at);
   }
 
   return {

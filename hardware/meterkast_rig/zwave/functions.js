@@ -13,11 +13,12 @@ const [TRANSMIT_OK, TRANSMIT_NO_ACK] = [0x00, 0x01];
 const [NEIGHBORS_STARTED, NEIGHBORS_DONE, NEIGHBORS_FAILED] = [0x21, 0x22, 0x23];
 const LITTLE_NOISE_DBM = 0x9f; // -97 as one signed byte
 
-function table(controller, nvm) {
+function table(network, nvm) {
+  const { controller } = network;
   const reachable = (id) => (controller.nodes.get(id)?.state.get('device').radio.mode ?? 'dead') === 'on';
   const acknowledged = (id) => (reachable(id) ? TRANSMIT_OK : TRANSMIT_NO_ACK);
   return {
-    [FunctionType.NVMOperations]: (request) => ({ response: nvm.answer(request) }),
+    [FunctionType.NVMOperations]: async (request) => ({ response: await nvm.answer(request) }),
     [FunctionType.SetRFReceiveMode]: () => ({ response: [1] }),
     [FunctionType.GetBackgroundRSSI]: () => ({ response: [LITTLE_NOISE_DBM, LITTLE_NOISE_DBM, LITTLE_NOISE_DBM] }),
     [FunctionType.IsFailedNode]: ([id]) => ({ response: [controller.nodes.get(id)?.state.get('device').radio.mode === 'dead' ? 1 : 0] }),
@@ -28,10 +29,7 @@ function table(controller, nvm) {
     [FunctionType.DeleteReturnRoute]: ([id, callback]) => ({ response: [1], callbacks: [[callback, acknowledged(id)]] }),
     [FunctionType.AssignReturnRoute]: ([id, , callback]) => ({ response: [1], callbacks: [[callback, acknowledged(id)]] }),
     [FunctionType.HardReset]: ([callback]) => {
-      for (const node of controller.nodes.values()) {
-        node.state.get('device').stop();
-        controller.removeNode(node);
-      }
+      network.clear();
       return { callbacks: [[callback]] };
     },
   };
@@ -46,19 +44,19 @@ function neighbors(controller, id) {
   return mask;
 }
 
-function moreFunctions(controller, nvm) {
-  const functions = table(controller, nvm);
+function moreFunctions(network, nvm) {
+  const functions = table(network, nvm);
   return {
     supported: Object.keys(functions).map(Number),
     behavior: {
-      async onHostData(_controller, data) {
+      async onHostData(controller, data) {
         const answer = data.length > DATA_AT && data[2] === MessageType.Request && functions[data[3]];
         if (!answer) return false;
         const functionType = data[3];
         controller.sendHeaderToHost(MessageHeaders.ACK);
-        const { response, callbacks = [] } = answer([...data.subarray(DATA_AT, -1)]);
         // Not awaited: the host's acknowledgements come through the loop that called this.
         void (async () => {
+          const { response, callbacks = [] } = await answer([...data.subarray(DATA_AT, -1)]);
           if (response) await send(controller, MessageType.Response, functionType, response);
           for (const each of callbacks) await send(controller, MessageType.Request, functionType, each);
         })();

@@ -18,6 +18,7 @@ const kinds = {
   ...require('./devices/meters'),
   ...require('./devices/sensors'),
   ...require('./devices/switches'),
+  ...require('./devices/thermostats'),
   ...require('./devices/battery'),
 };
 

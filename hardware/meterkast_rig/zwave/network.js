@@ -13,8 +13,11 @@ const { Device } = require('./device');
 const { failedNodes } = require('./failed_nodes');
 const { moreFunctions } = require('./functions');
 const { Joining, dskOf } = require('./joining');
+const { keyExchange } = require('./key_exchange');
 const { describe } = require('./kinds');
 const { Nvm } = require('./nvm');
+const { obeying } = require('./obeying');
+const { recording } = require('./recording');
 const { SerialPort } = require('./serial_port');
 const { Session } = require('./session');
 const { Shown } = require('./shown');
@@ -45,14 +48,14 @@ class Network {
     const controller = await MockController.create({ homeId: this._homeId, ownNodeId: 1, mockPort: this.port, securityKeys });
     this.controller = controller;
     this.joining = new Joining(controller, this.session);
-    const functions = moreFunctions(controller, new Nvm(controller));
+    const functions = moreFunctions(this, new Nvm(controller, (network) => this._restore(network)));
     Object.assign(controller.capabilities, CAPABILITIES, {
       supportedFunctionTypes: [
         ...getDefaultSupportedFunctionTypes(), ...functions.supported, FunctionType.RemoveFailedNode, FunctionType.ReplaceFailedNode,
       ],
     });
     controller.defineBehavior(...createDefaultMockControllerBehaviors());
-    controller.defineBehavior(this.joining.behavior(), failedNodes(this.joining), functions.behavior, forwarding(this.shown));
+    controller.defineBehavior(this.joining.behavior(), failedNodes(this.joining), functions.behavior, forwarding(this.shown, this.session));
     // The mock keeps every frame for assertions: forget them, or memory grows for ever.
     setInterval(() => this._forget(), FORGET_MS).unref();
   }
@@ -76,7 +79,7 @@ class Network {
     const node = await MockNode.create({ id, controller: this.controller, capabilities: { ...capabilities, txDelay: this._txDelay } });
     patient(node);
     node.defineBehavior(...createDefaultMockNodeBehaviors());
-    node.defineBehavior(...behaviors);
+    node.defineBehavior(...obeying, ...behaviors, keyExchange, recording(this.shown));
     const { clock, session, shown } = this;
     const device = new Device({ node, kind, spec, clock, session, shown, period_s, wake_up_s });
     return device;
@@ -90,6 +93,19 @@ class Network {
     this.controller.addNode(device.node);
     device.start();
     return device;
+  }
+
+  /** No devices any more. */
+  clear() {
+    for (const node of [...this.controller.nodes.values()]) this.joining.gone(node);
+  }
+
+  /** The network that a backup was made of takes the place of this one; keys are not in it. */
+  async _restore({ homeId, devices }) {
+    this.clear();
+    const { controller } = this;
+    for (const each of [controller, controller.encodingContext, controller.parsingContext]) each.homeId = homeId;
+    for (const device of devices) await this.add(device);
   }
 
   device(id) {

@@ -3,11 +3,11 @@
 // A device's radio: whether it hears and answers, and how it sends something by itself.
 
 const { MultiChannelCCCommandEncapsulation, Security2CC, Security2CCNonceGet, Security2CCNonceReport } = require('@zwave-js/cc');
-const { CommandClasses, SecurityClass } = require('@zwave-js/core');
+const { CommandClasses } = require('@zwave-js/core');
 const { createMockZWaveRequestFrame } = require('@zwave-js/testing');
+const { hasKeys } = require('./key_exchange');
 const { raw } = require('./wire');
 
-const S2 = [SecurityClass.S2_AccessControl, SecurityClass.S2_Authenticated, SecurityClass.S2_Unauthenticated];
 const NONCE_MS = 2000;
 const AWAKE_MS = 10_000; // a battery device that hears nothing for so long goes back to sleep by itself
 
@@ -69,8 +69,7 @@ class Radio {
 
   async _encrypted(command) {
     const node = this._node;
-    const classes = node.capabilities.securityClasses;
-    if (!node.securityManagers.securityManager2 || !S2.some((each) => classes.has(each))) return command;
+    if (!hasKeys(node)) return command;
     if (this._synchronised !== this._session.number) await this._synchronise();
     // Name the class: by default the mock takes the highest key it was given, not the one the driver granted.
     const securityClass = node.encodingContext.getHighestSecurityClass(node.id);

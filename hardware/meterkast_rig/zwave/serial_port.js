@@ -4,7 +4,6 @@
 // pulled out, frozen, garbage. It is the `mockPort` of the mock controller, which wants exactly one frame per chunk.
 
 const net = require('node:net');
-const { randomBytes } = require('node:crypto');
 
 const START_OF_FRAME = 0x01; // the only one that is more than one byte (ACK, NAK and CAN are one)
 const SHORTEST_FRAME = 5;
@@ -45,8 +44,8 @@ class SerialPort {
   }
 
   /** Write bytes to the host that are no frame of ours. */
-  garbage(count) {
-    this._socket?.write(randomBytes(count));
+  garbage(bytes) {
+    this._socket?.write(bytes);
   }
 
   /** For the mock controller. */

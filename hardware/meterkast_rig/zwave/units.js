@@ -21,10 +21,15 @@ function converted(value, number) {
   return FROM_FIRST[value.ccId]?.[value.type]?.[value.scale]?.(number) ?? number;
 }
 
+/** Whether a value can be shown in that scale: in its own, or in one that is known how to convert to. */
+function convertible({ ccId, type, base }, scale) {
+  return scale === base || (base === 0 && scale in (FROM_FIRST[ccId]?.[type] ?? {}));
+}
+
 /** Scales that a value can have: a driver drops reports of a sensor in a scale that the device did not announce. */
 function scalesOf({ ccId, type, scale, base }) {
   const others = base === 0 ? Object.keys(FROM_FIRST[ccId]?.[type] ?? {}).map(Number) : [];
   return [scale, ...others];
 }
 
-module.exports = { converted, scalesOf };
+module.exports = { converted, convertible, scalesOf };

@@ -2,11 +2,14 @@
 
 // What can be done to the network by hand, over the control port: {name: {args, does, work(network, args)}}.
 
+const { randomBytes } = require('node:crypto');
 const { CommandClasses: CC } = require('@zwave-js/core');
 const { ZWaveProtocolCCNodeInformationFrame } = require('@zwave-js/cc/ZWaveProtocolCC');
 const { createMockZWaveRequestFrame } = require('@zwave-js/testing');
 const { dskOf } = require('./joining');
-const { raw } = require('./wire');
+const { ANSWERS, setpointKey } = require('./obeying');
+const { convertible } = require('./units');
+const { encode, fit, raw } = require('./wire');
 
 const UNKNOWN_CLASS = 0xe7; // not given out by the Z-Wave Alliance
 const [BATTERY_LOW, BATTERY_FULL] = [0xff, 100];
@@ -88,6 +91,20 @@ function operating(device, { state }) {
   return device.tell({ ccId: CC['Thermostat Operating State'], command: 0x03, bytes: [state], key: 0, value: state });
 }
 
+function setpoint(device, { value, type = 1 }) {
+  const range = device.node.getCCCapabilities(CC['Thermostat Setpoint'])?.setpoints[type];
+  if (!range) throw new Error(`node ${device.id} (${device.kind}) has no setpoint ${type}`);
+  device.node.state.set(setpointKey(type), value);
+  const fitted = fit(value, 1);
+  const scale = range.scale === '°F' ? 1 : 0;
+  return device.tell({ ccId: CC['Thermostat Setpoint'], command: 0x03, bytes: [type, ...encode(fitted, scale)], key: type, value: fitted.value });
+}
+
+function disobey({ node }, { on: disobeys = true, how = 'silent' }) {
+  if (!Object.hasOwn(ANSWERS, how)) throw new Error(`no way to disobey "${how}"; there are: ${Object.keys(ANSWERS).join(', ')}`);
+  node.state.set('disobeys', disobeys ? how : undefined);
+}
+
 function battery(device, { level = BATTERY_FULL }) {
   if (level !== BATTERY_LOW) device.node.state.set('battery', level);
   return device.tell({ ccId: CC.Battery, command: 0x03, bytes: [level], key: 0, value: level });
@@ -110,7 +127,8 @@ function jump(device, args) {
 }
 
 async function rescale(device, { type, scale }) {
-  const changed = device.values.filter((each) => type === undefined || each.type === type);
+  const changed = device.values.filter((each) => (type === undefined || each.type === type) && convertible(each, scale));
+  if (!changed.length) throw new Error(`node ${device.id} (${device.kind}) measures nothing that has a scale ${scale}`);
   for (const value of changed) value.scale = scale;
   await device.report(changed);
 }
@@ -135,6 +153,8 @@ const verbs = {
   button: { args: 'id, value, endpoint', does: 'switched by hand', work: on(button) },
   dim: { args: 'id, value', does: 'dimmed by hand, 0 to 99', work: on(dim) },
   operating: { args: 'id, state', does: 'a thermostat idles (0), heats (1) or cools (2)', work: on(operating) },
+  setpoint: { args: 'id, value, type', does: 'turned by hand to that temperature, in its own unit (type 1: heating)', work: on(setpoint) },
+  disobey: { args: 'id, on, how', does: 'acknowledge orders and not carry them out; with Supervision: "silent", "refuse", "lie"', work: on(disobey) },
   nif: { args: 'id', does: 'its button: an unasked node information frame', work: on(nodeInformation) },
   reset: { args: 'id, endpoint', does: 'set its registers to 0 at the device', work: on((device, { endpoint = 0 }) => device.resetMeter(endpoint)) },
   pulse: { args: 'id, count', does: 'so many pulses more (gas, water, water_pulses)', work: on(own('pulse')) },
@@ -145,7 +165,7 @@ const verbs = {
   wrong: { args: 'id, by, key, endpoint', does: 'a register jumps and stays there', work: on(jump) },
   spike: { args: 'id, value, decimals, size, key, endpoint', does: 'one report with this value', work: on((device, args) => device.show(valueOf(device, args), { value: args.value, decimals: args.decimals, size: args.size })) },
   extremes: { args: 'id, key, endpoint', does: 'one report of each extreme that the air can carry', work: on(extremes) },
-  unit: { args: 'id, scale, type', does: 'measure in another scale from now on', work: on(rescale) },
+  unit: { args: 'id, scale, type', does: 'measure in another scale from now on; zwave-js drops meter reports in scales that were not announced', work: on(rescale) },
   flood: { args: 'id, count, per_s', does: 'that many reports as fast as that', work: on(flood) },
   unknown_cc: { args: 'id', does: 'a command of a class that nobody knows', work: on((device) => device.radio.send(raw(device.node.controller, UNKNOWN_CLASS, 0x03, [1, 2, 3, 4]))) },
   raw: { args: 'id, cc, command, hex', does: 'any command, also a malformed one', work: on((device, { cc, command, hex = '' }) => device.radio.send(raw(device.node.controller, cc, command, Buffer.from(hex, 'hex')))) },
@@ -159,9 +179,13 @@ const verbs = {
   unplug: { args: '', does: 'pull the stick out', work: (network) => network.port.unplug() },
   plug: { args: '', does: 'and put it back', work: async (network) => void (await network.port.plug()) },
   freeze: { args: 'on', does: 'the stick takes everything and says nothing', work: (network, { on: frozen = true }) => void (network.port.frozen = frozen) },
-  garbage: { args: 'count', does: 'that many random bytes on the serial line', work: (network, { count = 64 }) => network.port.garbage(count) },
+  garbage: { args: 'count, hex', does: 'that many random bytes on the serial line, or these', work: garbage },
   reboot: { args: 'ms', does: 'out, and back after `ms`', work: reboot },
 };
+
+function garbage(network, { count = 64, hex }) {
+  network.port.garbage(hex === undefined ? randomBytes(count) : Buffer.from(hex, 'hex'));
+}
 
 function own(name) {
   return (device, args) => {

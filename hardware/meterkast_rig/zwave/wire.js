@@ -44,4 +44,4 @@ function sensorReport(controller, { type, scale }, fitted) {
   return raw(controller, CommandClasses['Multilevel Sensor'], 0x05, [type, ...encode(fitted, scale)]);
 }
 
-module.exports = { fit, meterReport, raw, sensorReport };
+module.exports = { encode, fit, meterReport, raw, sensorReport };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -228,3 +229,20 @@ async def test_cancelled_while_opening(server: Any, place: Place) -> None:
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
+
+
+async def test_what_waited_while_the_gateway_stood_still_is_no_report(
+    server: Any, place: Place, opened: Any, seen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(link, "FROZEN_S", 1.0)
+    monkeypatch.setattr(client, "STOPPED_S", 0.5)
+    async with opened(place, seen.before_events) as connected:
+        await server.update(7)
+        await seen.until(7)
+        await server.update(8)
+        time.sleep(1)  # noqa: ASYNC251  # as if the process were stopped
+        async with asyncio.timeout(LIMIT_S):
+            loss = await connected.lost()
+    assert "stood still" in str(loss)
+    assert seen.values == [7]

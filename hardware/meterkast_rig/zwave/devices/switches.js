@@ -1,12 +1,10 @@
 'use strict';
 
-// What can be controlled: switches, dimmer, thermostat, lock.
+// What can be switched: plugs, dimmer, lock.
 
-const { SwitchType, ThermostatMode, ThermostatSetpointType } = require('@zwave-js/cc');
+const { SwitchType } = require('@zwave-js/cc');
 const { CommandClasses: CC, SecurityClass } = require('@zwave-js/core');
 const { supported } = require('../capabilities');
-const { sensor } = require('../values');
-const { wave } = require('../world');
 
 const LOCKED_OR_NOT = { 0x06: [0x01, 0x02, 0x05, 0x06] }; // Access Control: by hand and by keypad
 
@@ -21,22 +19,6 @@ module.exports = {
     generic: 0x11,
     specific: 0x01,
     classes: [supported(CC['Multilevel Switch'], 4, { primarySwitchType: SwitchType['Down/Up'], travelTime: 1000 })],
-  }),
-
-  thermostat: (who) => ({
-    generic: 0x08,
-    specific: 0x06,
-    classes: [
-      supported(CC['Thermostat Mode'], 3, { supportedModes: [ThermostatMode.Off, ThermostatMode.Heat, ThermostatMode.Cool] }),
-      supported(CC['Thermostat Operating State'], 1),
-      supported(CC['Thermostat Setpoint'], 3, {
-        setpoints: {
-          [ThermostatSetpointType.Heating]: { minValue: 5, maxValue: 30, defaultValue: 21, scale: '°C' },
-          [ThermostatSetpointType.Cooling]: { minValue: 16, maxValue: 30, defaultValue: 25, scale: '°C' },
-        },
-      }),
-    ],
-    values: [sensor({ type: 1, read: wave([...who, 'room'], 20.5, 0.05).at, decimals: 1 })],
   }),
 
   lock: () => ({

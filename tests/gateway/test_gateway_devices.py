@@ -28,6 +28,8 @@ from meterkast.model.product import (
     Medium,
     NodeDescription,
     NodeStatus,
+    PendingDescription,
+    PendingStatus,
     Product,
     ProductDescription,
     Property,
@@ -39,6 +41,7 @@ from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.pipeline.health import ProductHealth
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.ports import Trust
+from meterkast.web.tones import nothing_because
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.sticks import zwave_sticks
 

@@ -335,7 +335,7 @@ def test_value_that_a_meter_has_not_is_answered_with_those_it_has() -> None:
 
 def test_word_that_means_two_meters_takes_neither() -> None:
     assert asked("water", "volume") == (
-        "water/volume: there are 2 such meters; write one of W003, W004 instead"
+        "water/volume: there are 2 such devices; write one of W003, W004 instead"
     )
     assert asked("Meter", "volume").startswith("Meter/volume: there are ")
     assert asked("Meter", "power").endswith("write one of zwave:c0ffee:5:0, zwave:c0ffee:5:1 instead")

@@ -61,7 +61,7 @@ def _utilitys(product: Product) -> bool:
 
 
 def _ambiguous(binding: Binding, candidates: Sequence[Product]) -> str:
-    names = [product.description.serial or product.description.identity for product in candidates]
-    if len(set(names)) < len(names):  # endpoints of one device, say: only the identity tells them apart
-        names = [product.description.identity for product in candidates]
-    return f"{binding}: there are {len(names)} such meters; write one of {', '.join(names)} instead"
+    words = [product.description.serial or product.name for product in candidates]
+    if len(set(words)) < len(words):  # only the identity tells them apart
+        words = [product.description.identity for product in candidates]
+    return f"{binding}: there are {len(words)} such devices; write one of {', '.join(words)} instead"

@@ -1,6 +1,7 @@
 # Two commands for everyone: `make demo` and `make test`. Both set up all they need in .venv.
 PYTHON ?= python3
 SECONDS ?= 0
+HOURS ?= 24
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := deploy/requirements
@@ -13,7 +14,7 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test bench lint run coverage lock clean browser
+.PHONY: demo test soak bench lint run coverage lock clean browser
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
@@ -21,6 +22,9 @@ demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated mete
 test: lint $(NODE_MODULES) browser ## everything that is checked on every change
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json
 	$(BIN)/python tests/coverage_floor.py
+
+soak: $(VENV)/.dev $(NODE_MODULES) ## a whole simulated day with faults, about 6 minutes; HOURS=n for another length
+	METERKAST_HOURS=$(HOURS) $(BIN)/python -m pytest -q -s tests/gateway/test_gateway_zwave.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

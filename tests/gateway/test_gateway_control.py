@@ -311,12 +311,13 @@ async def test_including_asks_for_the_pin_and_shows_each_step_at_once(cli: Cli) 
     assert cli.network.made[0].request == JobRequest(kind="include", product="Boiler", security="s2")
     await cli.network.step("install_searching", "Press the device's button now.")
     said += await until(process, "Press the device's button now.")
+    assert "meterkast zwave jobs 1" in said.replace("\n", " ")  # where the terminal is lost
     await cli.network.step("install_found", asks="pin", dsk=DSK, state="asking", left_s=110.0)
-    said += await until(process, "within 110 s: ")
+    said += await until(process, "(110 s left): ")
     assert DSK in said.replace("\n", "")
     assert process.stdin is not None
     process.stdin.write(b"12\n")  # refused, and asked again
-    said = await until(process, "within 110 s: ")
+    said = await until(process, "(110 s left): ")
     assert "A PIN has five digits." in said
     process.stdin.write(b"12345\n")
     await until(process, "PIN 12345 taken.")

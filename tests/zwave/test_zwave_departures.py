@@ -80,19 +80,18 @@ async def test_a_number_given_out_again_leaves_nothing_of_the_earlier_device(
     devices.detach()
 
 
-async def test_a_device_that_left_before_it_was_declared_gets_no_row(
+async def test_what_comes_after_a_removal_brings_no_row_back(
     devices: Devices, shelf: Any, made: Any
 ) -> None:
     devices.attach(made.link(made.node(5, made.energy())))
     await devices.refresh(5)
     device, product = devices.get(5), devices.get(5).product
     async with device.lock:
+        removing = asyncio.create_task(devices.removed(device))
         linking = asyncio.create_task(devices.link_product(5, product))
         recording = asyncio.create_task(devices.record(device))
-        removing = asyncio.create_task(devices.removed(device))
         await asyncio.sleep(0)
-        device.last_seen_ms = 7
-    await asyncio.gather(linking, recording, removing)
+    await asyncio.gather(removing, linking, recording)
     assert shelf.node_rows == {}
     devices.detach()
 

@@ -93,3 +93,18 @@ async def test_who_has_no_parameters_in_the_settings_is_left_alone(
     bench.parameters.ready(6)
     await asyncio.sleep(0.1)
     assert link.asked == []
+
+
+async def test_one_that_is_not_described_is_set_once_for_each_device(
+    bench: Bench, made: Any, tools: Any
+) -> None:
+    link = made.link(made.node(5, made.energy()))
+    bench.connect(link)
+    bench.parameters.ready(5)
+    await tools.until(lambda: bench.parameters.counters["parameters set"] == 3, "set")
+    bench.parameters.ready(5)  # the connection was lost, and is back
+    await asyncio.sleep(0.1)
+    assert len(link.asked) == 3
+    bench.parameters.added(5)
+    bench.parameters.ready(5)
+    await tools.until(lambda: len(link.asked) == 6, "the new device's are set")

@@ -182,13 +182,12 @@ async def test_radio_acknowledgement_alone_is_not_success(house: House) -> None:
 
 
 async def test_connection_lost_while_sending_is_not_success(house: House) -> None:
-    await house.stick.verb("slow", id=DIMMER, ms=20_000)
+    await house.stick.verb("freeze")
     sending = asyncio.create_task(house.write(DIMMER, "dimmer", "55"))
     await asyncio.sleep(0.5)
-    await house.stick.verb("unplug")
+    await house.running.driver._service.kill()
     failed = await sending
-    await house.stick.verb("slow", id=DIMMER, ms=0)
-    await house.stick.verb("plug")
+    await house.stick.verb("freeze", on=False)
     await house.running.settled(DIMMER)
     assert failed.status == "failed"
     assert "The connection was lost while it was being sent" in failed.detail

@@ -21,6 +21,11 @@ def follow(control: Control, job: JobView, where: tzinfo) -> int:
         0 where it is done, 1 where it failed, 130 where it was left.
     """
     shown = _Shown(where)
+    if job.state in ("running", "asking"):
+        _say(
+            f"Job {job.id}. It goes on if this terminal is lost; "
+            f"follow it again: meterkast zwave jobs {job.id}"
+        )
     try:
         try:
             ended = _until_ended(control, job, shown)
@@ -47,10 +52,10 @@ def _until_ended(control: Control, job: JobView, shown: _Shown) -> JobView:
 
 
 def _pin(control: Control, job: JobView) -> JobView:
-    left = "" if job.left_s is None else f" within {job.left_s:.0f} s"
+    left = "" if job.left_s is None else f" ({job.left_s:.0f} s left)"
     _say(f"The device's key: {job.dsk}")
     try:
-        text = input(f"First five digits, as on the device{left}: ")
+        text = input(f"The five underlined digits{left}: ")
     except EOFError:
         _say("There is no terminal to ask. Cancelling; start again with --pin 12345.")
         return control.cancel(job.id)
@@ -58,8 +63,12 @@ def _pin(control: Control, job: JobView) -> JobView:
         return control.answer(job.id, text.strip())
     except RefusedError as error:
         # Too late, or no PIN: the job says itself how it ends, or asks again.
-        _say(f"{error} {error.hint}")
+        _say(_refusal(error))
         return control.job(job.id)
+
+
+def _refusal(error: RefusedError) -> str:
+    return f"{str(error).rstrip('.')}. {error.hint}"
 
 
 def _cancelled(control: Control, job: JobView, shown: _Shown) -> JobView:
@@ -67,7 +76,7 @@ def _cancelled(control: Control, job: JobView, shown: _Shown) -> JobView:
         job = control.cancel(job.id)
     except RefusedError as error:
         # It ended at the same moment, or cannot be stopped where it is.
-        _say(f"{error} {error.hint}")
+        _say(_refusal(error))
         job = control.job(job.id)
     shown.show(job)
     while job.state in ("running", "asking"):

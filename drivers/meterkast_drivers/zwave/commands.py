@@ -135,9 +135,10 @@ class Commands:
         if target.resets and not number:
             raise RefusedError(f"{target.name} can only be done, not undone", hint="It takes reset.")
         if self._link is None or live is None:
+            why = "the Z-Wave server is not connected" if self._link is None else "it is in another network"
             raise RefusedError(
-                f"{device.name} cannot be reached: the Z-Wave server is not connected",
-                hint="Nothing was sent. Try again when it is.",
+                f"{device.name} cannot be reached: {why}",
+                hint="Nothing was sent. Look at the driver's status; try again when the device is there.",
             )
         raw_from(number, target, written(device, mapped))
         if live.status == NodeStatus.DEAD:

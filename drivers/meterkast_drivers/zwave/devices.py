@@ -252,13 +252,13 @@ class Devices:
             self._settled(device)
 
     async def record(self, device: Device) -> None:
-        """Keep the row of a device as it is now, where it has one and is still in the network.
+        """Keep the row of a device as it is now, where it has one.
 
         Raises:
             StorageError: The database refused.
         """
         async with device.lock:
-            if device.record is not None and not device.gone:
+            if device.record is not None:
                 await self.declaring.record(device)
 
     def _settled(self, device: Device) -> None:

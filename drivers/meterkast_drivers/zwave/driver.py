@@ -232,6 +232,7 @@ class ZwaveDriver:
             self._gone(known)  # it was removed while nobody listened, and its number is given out again
         device = self.devices.adopt(live.node_id, live)
         self.reachability.follow(device)
+        self.parameters.added(device.node)
         self._listen(device)
         self.devices.changed(device.node)
 

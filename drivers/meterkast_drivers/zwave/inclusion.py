@@ -39,12 +39,12 @@ PRESS = (
 )
 
 OPEN = (
-    "Adding without encryption: whoever is near can read what the device sends, and switch it. Right "
-    "only for devices that know no better."
+    "Adding without encryption: whoever is near can read what the device sends, and switch it. Use "
+    "it only for devices that can do no better."
 )
 
 _FAILURES = {
-    0: "The key exchange was broken off.",
+    0: "The key exchange was broken off: hold the device within a metre of the stick.",
     1: "The Z-Wave server has no keys for this: set its security keys.",
     3: (
         "Stick and device lost each other during the key exchange: hold the device within a metre of the "

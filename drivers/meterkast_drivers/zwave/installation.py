@@ -17,7 +17,6 @@ from meterkast.model.errors import LinkLostError, MeterkastError, RefusedError
 from meterkast.model.product import Medium, Product, ProductDescription
 from meterkast.network import JobKind, JobRequest
 from meterkast.ports import Clock, Inventory
-from meterkast_drivers.zwave import smart_start
 from meterkast_drivers.zwave.backup import Backups
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.exclusion import Exclusion, Removal
@@ -27,6 +26,7 @@ from meterkast_drivers.zwave.job import EndedError, Job, Patience
 from meterkast_drivers.zwave.latecomers import Latecomers
 from meterkast_drivers.zwave.link import Link, NotAnsweredError
 from meterkast_drivers.zwave.means import Means, Restart, find_product, stop_looking
+from meterkast_drivers.zwave.order import ORDERS, check
 from meterkast_drivers.zwave.repair import Backup, Healing, Interview
 
 log = logging.getLogger(__name__)
@@ -34,16 +34,11 @@ log = logging.getLogger(__name__)
 KEPT = 50
 """Jobs that are shown; the oldest go first."""
 
-LONGEST_WAIT_S = 3600.0
-"""The stick listens to everybody meanwhile: nobody leaves it so for longer."""
-
 ABORT_S = 60.0
 """A job that is cancelled and does not stop in this time is let go."""
 
 CLOSE_S = 4.0
 """The same where the gateway stops; whatever the stick is left in is ended at the next start."""
-
-LONGEST_NAME = 100
 
 
 class Work(Protocol):
@@ -73,8 +68,6 @@ WORK: dict[JobKind, Any] = {
     "heal": Healing,
     "backup": Backup,
 }
-
-_NEED_NODE = frozenset({"remove", "replace", "interview"})
 
 _OPEN_STICK = frozenset({"include", "exclude", "replace"})
 # These make the stick look for devices.
@@ -148,7 +141,7 @@ class Installation:
             link = self._free()
             # As they are copied from labels.
             request = replace(request, code="".join(request.code.split()), pin=request.pin.strip())
-            _check(request)
+            check(request)
             if self._tidying is not None:
                 await asyncio.wait({self._tidying})
             product = await self._product(request)
@@ -169,7 +162,7 @@ class Installation:
             job = Job(self._numbers, request, self._inventory, self._clock)
             job.product_id = product.id if product is not None else None
             self._jobs = [*self._jobs[-(KEPT - 1) :], job]
-            await job.say("start", _ORDER[request.kind])
+            await job.say("start", ORDERS[request.kind])
             work: Work = WORK[request.kind](job, means)
             self._work = asyncio.create_task(work.run(), name=f"zwave job {job.id}")
             self._task = asyncio.create_task(self._run(job, means, work, self._work))
@@ -185,7 +178,8 @@ class Installation:
             if job.id == number:
                 return job
         raise RefusedError(
-            f"there is no job {number}", hint="Jobs are kept until the gateway is started anew."
+            f"there is no job {number}",
+            hint="Jobs are kept until the gateway starts anew; `meterkast zwave nodes` shows what was done.",
         )
 
     async def cancel(self, number: int) -> Job:
@@ -234,10 +228,13 @@ class Installation:
                 log.warning("the stick was left looking for devices; it was stopped")
         except LinkLostError:
             return  # done at the next connection
+        except Exception:  # the job has to end all the same
+            log.exception("stick not stopped")
 
     def _looks(self, link: Link) -> None:
         """An order that was not answered in time may be carried out after its job."""
         if self._may_look_later and self._running is None:
+            self._may_look_later = False
             self._tidy(link)
 
     async def _product(self, request: JobRequest) -> Product | None:
@@ -283,7 +280,7 @@ class Installation:
         except asyncio.CancelledError:
             return "aborted", await _abort(work), False, ""
         except EndedError as error:
-            self._may_look_later = error.word == "busy"
+            self._may_look_later = error.word == "busy" and job.request.kind in _OPEN_STICK
             return error.word, error.sentence, False, error.prefix
         except LinkLostError as error:
             return (
@@ -294,7 +291,7 @@ class Installation:
                 "",
             )
         except NotAnsweredError as error:
-            self._may_look_later = True
+            self._may_look_later = job.request.kind in _OPEN_STICK
             return "busy", _sentence(error), False, ""
         except RefusedError as error:
             return "proto_fail", _sentence(error), False, ""
@@ -308,39 +305,6 @@ class Installation:
             )
             return "internal", sentence, False, ""
         return word, sentence, True, ""
-
-
-_ORDER: dict[JobKind, str] = {
-    "include": "A device is to be added.",
-    "exclude": "A device is to be taken out.",
-    "remove": "A device that no longer answers is to be removed.",
-    "replace": "A new device is to take a failed one's place.",
-    "interview": "A device is to be asked everything again.",
-    "heal": "Routes are to be found again.",
-    "backup": "The stick's memory is to be saved.",
-}
-
-
-def _check(request: JobRequest) -> None:
-    if request.kind in _NEED_NODE and request.node is None:
-        raise RefusedError(
-            f"{request.kind} needs a device", hint="Give its number; `meterkast zwave nodes` lists them."
-        )
-    if not 1.0 <= request.timeout_s <= LONGEST_WAIT_S:
-        raise RefusedError(
-            f"{request.timeout_s:g} s is no time to wait", hint=f"Give 1 to {LONGEST_WAIT_S:.0f} seconds."
-        )
-    if request.pin and not (len(request.pin) == 5 and request.pin.isascii() and request.pin.isdecimal()):
-        raise RefusedError(
-            f'"{request.pin}" is no PIN',
-            hint="Give the five digits that are underlined on the device's label.",
-        )
-    if request.product is not None and not 0 < len(request.product.strip()) <= LONGEST_NAME:
-        raise RefusedError(
-            "the product's name is empty or too long",
-            hint=f"Give a name of at most {LONGEST_NAME} characters, or leave it out.",
-        )
-    smart_start.check(request)
 
 
 async def _abort(work: Work) -> str:

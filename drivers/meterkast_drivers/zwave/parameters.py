@@ -1,4 +1,8 @@
-"""Sets the configuration parameters that the settings ask for: once for each interview, where they differ."""
+"""Sets the configuration parameters that the settings ask for, where they differ.
+
+They are compared whenever a device gets ready. One that zwave-js does not describe cannot be compared: it is
+set once in a run, as devices keep their parameters in flash memory that wears out.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,7 @@ class Parameters:
         self._devices = devices
         self._settings = settings
         self._wanted: set[int] = set()
+        self._blindly: set[tuple[int, str]] = set()  # node and parameter
         self._news = asyncio.Event()
 
     def ready(self, node: int) -> None:
@@ -42,6 +47,10 @@ class Parameters:
         if self._settings.of(node).parameters:
             self._wanted.add(node)
             self._news.set()
+
+    def added(self, node: int) -> None:
+        """A device that was not there before has the number."""
+        self._blindly = {one for one in self._blindly if one[0] != node}
 
     def awake(self, node: int) -> None:
         """The device can be spoken to now."""
@@ -92,9 +101,12 @@ class Parameters:
         value_id = f"{device.node}-112-0-{number}" + (f"-{mask}" if mask is not None else "")
         value = live.values.get(value_id)
         if value is None:
+            if (device.node, text) in self._blindly:
+                return False
             await link.ask(
                 live.async_set_raw_config_parameter_value(wanted, number, mask), what=what, within_s=ANSWER_S
             )
+            self._blindly.add((device.node, text))
             return True
         if value.value == wanted:
             return False

@@ -7,8 +7,8 @@ command `meterkast rig zwave` (`configure`, `run`) and for tests (`serving`).
 - `stick.js` starts it; `network.js` puts stick and devices together.
 - `kinds.js` and `devices/` say what each kind of device is; a kind is one function. Values are pure functions
   of (seed, node, simulated time) from `world.js`.
-- `behaviors.js`, `obeying.js`, `joining.js`, `key_exchange.js`, `failed_nodes.js`, `functions.js`, `nvm.js`: what the
-  stock mock does not do, or does wrongly.
+- `behaviors.js`, `obeying.js`, `joining.js`, `key_exchange.js`, `failed_nodes.js`, `functions.js`, `nvm.js`:
+  what the stock mock does not do, or does wrongly.
 - `verbs.js`: what can be done to it by hand, over the control port; every fault is a verb.
 - `shown.js`, `recording.js`: each value that really went to the host, with its time: what a gateway must have
   received.

@@ -11,7 +11,7 @@ const { MockZWaveFrameType } = require('@zwave-js/testing');
 // As a real stick: a frame that is not acknowledged is sent again. zwave-js takes what follows noise on the line for the
 // rest of a frame, as long as the noise announced, and has no time-out for it.
 const ACKNOWLEDGED_WITHIN_MS = 1600;
-const ATTEMPTS = 3;
+const ATTEMPTS = 4;
 
 function forwarding(shown, session) {
   let encoding = Promise.resolve();
@@ -52,4 +52,19 @@ function forwarding(shown, session) {
   };
 }
 
-module.exports = { forwarding };
+/** What the stick itself says is sent again too; without an answer the stock mock would stay busy for ever. */
+function persistent(controller, session) {
+  const send = controller.sendMessageToHost.bind(controller);
+  controller.sendMessageToHost = async (message, node) => {
+    for (let n = 0; n < ATTEMPTS && session.connected; n += 1) {
+      try {
+        return await send(message, node);
+      } catch (error) {
+        if (!/ACK/.test(error.message)) throw error;
+      }
+    }
+    return undefined;
+  };
+}
+
+module.exports = { forwarding, persistent };

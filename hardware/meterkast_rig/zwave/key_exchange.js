@@ -74,8 +74,9 @@ function echo(controller, node) {
   });
 }
 
-function transmit(node, command) {
-  return node.sendToController(createMockZWaveRequestFrame(command, { ackRequested: false }));
+async function transmit(node, command) {
+  if (node.state.get('device').radio.mode !== 'on') return;
+  await node.sendToController(createMockZWaveRequestFrame(command, { ackRequested: false }));
 }
 
 module.exports = { hasKeys, keyExchange };

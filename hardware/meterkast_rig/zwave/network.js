@@ -7,7 +7,7 @@ const { FunctionType } = require('@zwave-js/serial');
 const { Bytes } = require('@zwave-js/shared');
 const { MockController, MockNode, getDefaultSupportedFunctionTypes } = require('@zwave-js/testing');
 const { createDefaultMockControllerBehaviors, createDefaultMockNodeBehaviors } = require('zwave-js/Testing');
-const { forwarding } = require('./air');
+const { forwarding, persistent } = require('./air');
 const { behaviors } = require('./behaviors');
 const { Device } = require('./device');
 const { failedNodes } = require('./failed_nodes');
@@ -47,6 +47,7 @@ class Network {
     const securityKeys = Object.fromEntries(Object.entries(this._keys).filter(([name]) => name in SecurityClass).map(([name, hex]) => [name, Bytes.from(hex, 'hex')]));
     const controller = await MockController.create({ homeId: this._homeId, ownNodeId: 1, mockPort: this.port, securityKeys });
     this.controller = controller;
+    persistent(controller, this.session);
     this.joining = new Joining(controller, this.session);
     const functions = moreFunctions(this, new Nvm(controller, (network) => this._restore(network)));
     Object.assign(controller.capabilities, CAPABILITIES, {

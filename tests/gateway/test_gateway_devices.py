@@ -16,10 +16,13 @@ from meterkast.cli import init
 from meterkast.config import Config, decode
 from meterkast.model.datatypes import (
     BATTERY,
+    CONTACT,
     DATATYPES,
     ENERGY_CONSUMED,
+    SENSOR,
     SWITCH,
     TEMPERATURE,
+    Aggregation,
     DatatypeId,
     Kind,
 )
@@ -39,10 +42,11 @@ from meterkast.model.product import (
 )
 from meterkast.model.reading import Batch, Column
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
+from meterkast.model.units import Unit
 from meterkast.pipeline.health import ProductHealth
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.ports import Trust
-from meterkast.web.tones import nothing_because
+from meterkast.web.tones import nothing_because, of_product
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.sticks import zwave_sticks
 
@@ -214,19 +218,60 @@ async def test_a_device_counts_as_one_before_its_first_availability(house: House
     assert house.problems() == [("attention", "Device 3 cannot be reached.")]
 
 
+SILENT = "Device 9 has not been heard of for longer than it should be silent."
+
+
 async def test_one_value_that_is_never_told_makes_no_device_silent(house: House) -> None:
     sensor, values = await house.device(
         9, value("temperature", TEMPERATURE, 20 * MINUTE_MS), value("battery", BATTERY, 20 * MINUTE_MS)
     )
-    await house.minutes(5)
-    assert house.problems() == [
-        ("problem", "Device 9 has not been heard of for longer than it should be silent.")
-    ]
     house.read(values["temperature"], 20)
-    await house.minutes(15)
+    await house.minutes(20)
     assert (house.seen(sensor).fresh, house.problems()) == (True, [])
-    await house.minutes(10)
+    await house.minutes(5)
+    assert (house.seen(sensor).fresh, house.problems()) == (False, [("problem", SILENT)])
+
+
+@pytest.mark.parametrize("slow", [BATTERY, SWITCH, CONTACT])
+async def test_a_sleeping_device_without_measured_values_goes_by_its_reach(
+    house: House, slow: DatatypeId
+) -> None:
+    sensor, values = await house.device(9, value("contact", CONTACT), value("slow", slow, HOUR_MS))
+    await house.minutes(5)
+    assert (house.seen(sensor).fresh, house.problems()) == (True, []), "nothing told since the start"
+    house.read(values["slow"], 80)
+    await house.minutes(70)
+    assert (house.seen(sensor).fresh, house.problems()) == (True, []), "told long ago"
+    assert of_product(house.seen(sensor), house.gateway.examiner.snapshot()) == ("good", "Available")
+    await house.inventory.available(sensor.id, Availability.UNREACHABLE, house.clock.now_ms())
     assert not house.seen(sensor).fresh
+
+
+async def test_a_state_without_a_datatype_of_its_own_is_no_measured_value(house: House) -> None:
+    handle = replace(value("handle", SENSOR, HOUR_MS), unit=Unit.NONE, aggregation=Aggregation.LAST)
+    weight = replace(value("weight", SENSOR, HOUR_MS), aggregation=Aggregation.MAX, emptyings=True)
+    window, values = await house.device(9, handle)
+    scale, weights = await house.device(8, weight)
+    house.read(values["handle"], 1)
+    house.read(weights["weight"], 1)
+    await house.minutes(70)
+    assert (house.seen(window).fresh, house.seen(scale).fresh) == (True, False)
+
+
+async def test_a_sleeping_meter_has_time_for_its_first_report_after_a_start(
+    house: House, store: SqliteStore
+) -> None:
+    meter, values = await house.device(9, value("energy", ENERGY_CONSUMED, 2 * HOUR_MS))
+    house.read(values["energy"], 1)
+    await house.minutes(62)
+    again = House(store, house.clock)
+    await again.gateway.keeper.load()
+    again.gateway.intake.take()  # the clock is trusted from here on
+    assert again.seen(meter).fresh
+    await again.minutes(119)
+    assert (again.seen(meter).fresh, again.problems()) == (True, [])
+    await again.minutes(2)
+    assert (again.seen(meter).fresh, again.problems()) == (False, [("problem", SILENT)])
 
 
 async def test_nobody_waits_for_a_device_that_was_removed(house: House, store: SqliteStore) -> None:

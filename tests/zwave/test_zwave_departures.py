@@ -80,9 +80,7 @@ async def test_a_number_given_out_again_leaves_nothing_of_the_earlier_device(
     devices.detach()
 
 
-async def test_what_comes_after_a_removal_brings_no_row_back(
-    devices: Devices, shelf: Any, made: Any
-) -> None:
+async def test_what_comes_after_a_removal_brings_no_row_back(devices: Devices, shelf: Any, made: Any) -> None:
     devices.attach(made.link(made.node(5, made.energy())))
     await devices.refresh(5)
     device, product = devices.get(5), devices.get(5).product

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from meterkast.model.datatypes import Kind
+from meterkast.model.datatypes import BATTERY, Aggregation, Kind
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import Availability, Product, ProductId, Property, PropertyId
 from meterkast.model.quantity import Quantity, text
@@ -27,6 +27,8 @@ class ProductExaminer:
         self._intake = intake
         self._closing = closing
         self._keeper = keeper
+        self._started_ns = clock.boot_ns()
+        self._known: set[PropertyId] = set()
 
     def healths(self, now_ms: UtcMs) -> tuple[ProductHealth, ...]:
         """Every product that is known, by id."""
@@ -94,16 +96,44 @@ class ProductExaminer:
         own = [prop for prop in self._keeper.properties.values() if prop.product_id == product.id]
         healths = tuple(self._property(prop, latest.get(prop.id), now_ms) for prop in own)
         reached = self._keeper.reach.of(product.id)
+        self._known.update(one.id for one in healths if _was_told(one))
         return ProductHealth(
             id=product.id,
             name=product.name,
             medium=product.description.medium.value,
             serial=product.description.serial,
-            fresh=_fresh(healths) if reached is None else _told(healths, reached),
+            fresh=_fresh(healths) if reached is None else self._is_heard(own, healths, reached),
             availability="" if reached is None else reached.value,
             removed=self._keeper.reach.removed(product.id),
             properties=healths,
         )
+
+    def _is_heard(
+        self, own: Sequence[Property], healths: Sequence[PropertyHealth], reached: Availability
+    ) -> bool:
+        """A device of a network tells some of its values rarely, and some never.
+
+        Every register that it told has to be fresh; of other measured values one is enough. Where it told
+        none, it is enough that it can be reached: one that sleeps says nothing for hours after a start.
+        """
+        counted = [
+            health
+            for prop, health in zip(own, healths, strict=True)
+            if not health.slow and self._counts(prop, health)
+        ]
+        registers = [one for one in counted if one.kind == Kind.REGISTER.value]
+        if registers:
+            return all(one.fresh for one in registers)
+        if counted:
+            return any(one.fresh for one in counted)
+        return reached is not Availability.UNREACHABLE
+
+    def _counts(self, prop: Property, health: PropertyHealth) -> bool:
+        """Whether it was told since the start, or should have been told again since."""
+        if health.value is not None:
+            return True
+        ran_ms = (self._clock.boot_ns() - self._started_ns) // 1_000_000
+        return prop.id in self._known and ran_ms > self._clock.allowance_ms(prop.description.fresh_ms)
 
     def _property(self, prop: Property, latest: Latest | None, now_ms: UtcMs) -> PropertyHealth:
         age_ms = None if latest is None else max(0, now_ms - latest.at_ms)
@@ -123,6 +153,7 @@ class ProductExaminer:
             age_s=None if age_ms is None else age_ms / 1000,
             fresh=age_ms is not None and age_ms <= self._clock.allowance_ms(prop.description.fresh_ms),
             last_half_hour=None if half_hour is None else _half_hour(prop, half_hour),
+            slow=_is_slow(prop),
         )
 
 
@@ -132,20 +163,19 @@ def _fresh(healths: Sequence[PropertyHealth]) -> bool:
     return bool(judged) and all(one.fresh for one in judged)
 
 
-def _told(healths: Sequence[PropertyHealth], reached: Availability) -> bool:
-    """A device of a network tells some of its values rarely, and some never.
+def _was_told(health: PropertyHealth) -> bool:
+    half_hour = health.last_half_hour
+    return health.value is not None or (half_hour is not None and half_hour.value is not None)
 
-    Every register that it told has to be fresh; of other measured values one is enough. Where it has only
-    states and events, which come when they change, it is enough that it can be reached.
-    """
-    registers = [one for one in healths if one.kind == Kind.REGISTER.value]
-    measured = [one for one in healths if one.kind == Kind.MOMENTARY.value]
-    if registers:
-        told = [one for one in registers if one.value is not None]
-        return bool(told) and all(one.fresh for one in told)
-    if measured:
-        return any(one.fresh for one in measured)
-    return reached is not Availability.UNREACHABLE
+
+def _is_slow(prop: Property) -> bool:
+    """Whether it is told when it changes or now and then: its age says nothing of its device."""
+    if prop.kind is Kind.REGISTER:
+        return False
+    if prop.kind is not Kind.MOMENTARY or prop.datatype.id == BATTERY:
+        return True
+    # A state that has no datatype of its own is kept as a sensor's value.
+    return prop.aggregation is not Aggregation.MEAN and not prop.description.emptyings
 
 
 def shown(prop: Property, value: Quantity) -> str:

@@ -71,6 +71,8 @@ class PropertyHealth(Frozen, frozen=True):
         age_s: Since it was measured, s.
         fresh: Whether it still stands.
         last_half_hour: End of the newest closed half-hour, and what it says.
+        slow: Whether it is told when it changes or now and then, as a state or the battery's level is: its
+            age says nothing of its device.
     """
 
     id: int
@@ -87,6 +89,7 @@ class PropertyHealth(Frozen, frozen=True):
     fresh: bool
     last_half_hour: HalfHourHealth | None
     word: str = ""
+    slow: bool = False
 
 
 class HalfHourHealth(Frozen, frozen=True):
@@ -105,7 +108,8 @@ class ProductHealth(Frozen, frozen=True):
     """One meter or device.
 
     Attributes:
-        fresh: Whether what it measures is: every register of it, or where it has none any measured value.
+        fresh: Whether what it measures is: every register of it, or where it has none any measured value. A
+            device of a network that told nothing measured: whether it can be reached.
         availability: "available", "retrying" or "unreachable"; "" where it is no device of a network.
         removed: Whether it was one and was taken out; what it measured stays.
     """

@@ -51,7 +51,7 @@ def of_product(product: ProductHealth, snapshot: Snapshot) -> Tone:
         return Tone("problem" if registers else "attention", "Cannot be reached")
     if product.availability:
         # Some values of a device are told rarely, and some never.
-        told = [each for each in product.properties if each.value is not None]
+        told = [each for each in product.properties if each.value is not None and not each.slow]
         judged = [each for each in told if each.kind == (Kind.REGISTER if registers else Kind.MOMENTARY)]
         if product.fresh and product.availability == "retrying":
             return Tone("attention", "Hard to reach")

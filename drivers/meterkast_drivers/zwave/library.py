@@ -3,8 +3,8 @@
 The library checks the shape of each event with pydantic's old interface. That costs 7.6 MiB of memory and
 three quarters of its import time (measured with 0.56.0 and pydantic 2.14.3), and an event without a model
 ends the connection. What the models make is thrown away: they are used in the three `receive_event` alone,
-and `client.SafeClient` hands events out by itself and gets over odd ones. So models that check nothing stand in
-while the library is imported; a test holds that every kind of event comes to the same without them. Should
+and `client.SafeClient` hands events out by itself and gets over odd ones. So models that check nothing stand
+in while the library is imported; a test holds that every kind of event comes to the same without them. Should
 pydantic be there already, it stays.
 """
 

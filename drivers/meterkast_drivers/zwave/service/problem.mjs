@@ -23,6 +23,13 @@ const CAUSES = [
   [/ENOSPC|no space left/i, diskFull],
   [/EROFS|cache directory/i, () =>
     new Problem("the folder for the cache cannot be written", "Check its owner and its disk.", STICK)],
+  // A lock is let go 10 s after its owner's last sign of life.
+  [/lock DB file/i, () =>
+    new Problem(
+      "the cache is locked, by a server that was killed or by one that still runs",
+      "It is tried again by itself. If this goes on, stop the other server.",
+      STICK,
+    )],
   [/serial port.*(cannot lock port|temporarily unavailable|EBUSY)/i, (stick) =>
     new Problem(`another program uses the stick at ${stick}`, "Stop that program.", STICK)],
   [/serial port.*(permission denied|EACCES)/i, noPermission],

@@ -185,6 +185,7 @@ class Gateway:
             keeper=self.keeper,
             supervisors=self.supervisors,
             deliveries=self.deliveries,
+            networks=self.networks,
         )
 
     def _announce(self, uplinks: set[str]) -> None:
@@ -207,6 +208,7 @@ class Gateway:
             ]
             page, control = Page(self), ControlSocket(self)
             showing = [group.create_task(door.run(), name=door.name) for door in (page, control)]
+            showing.append(group.create_task(self.examiner.run(), name="examiner"))
             await page.tried.wait()
             await control.tried.wait()
             ready(page.url)

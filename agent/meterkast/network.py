@@ -83,6 +83,7 @@ class ValueView(Frozen, frozen=True):
         why: One plain sentence.
         newest: The newest value as text in `unit`; None before the first.
         at_ms: When that was reported.
+        names: What its numbers are called, by their text: {"255": "On"}; empty where they have no names.
     """
 
     value: str
@@ -100,6 +101,7 @@ class ValueView(Frozen, frozen=True):
     why: str = ""
     newest: str | None = None
     at_ms: UtcMs | None = None
+    names: dict[str, str] = {}
 
 
 JobKind = Literal["include", "exclude", "remove", "replace", "interview", "heal", "backup"]

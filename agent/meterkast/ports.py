@@ -103,6 +103,9 @@ class Inventory(Catalog, Protocol):
     async def properties(self) -> Sequence[Property]:
         """All there are, other drivers' too."""
 
+    async def rename_product(self, product_id: ProductId, name: str) -> Product:
+        """Give a product a person's name for it."""
+
     async def nodes(self) -> Sequence[Node]:
         """All there are, other drivers' too."""
 

@@ -71,9 +71,11 @@ class Catalog:
             assert found is not None, "what was just kept is not there"
         return found
 
-    async def rename_product(self, product_id: ProductId, name: str) -> None:
-        """Give a product a person's name for it; drivers do not change it any more."""
+    async def rename_product(self, product_id: ProductId, name: str) -> Product:
+        """Give a product a person's name for it; declaring does not change it any more."""
         await self._change("UPDATE products SET name = ? WHERE id = ?", (name, product_id))
+        rows = await self._database.rows(f"SELECT {_PRODUCT} FROM products WHERE id = ?", (product_id,))
+        return self._known(_product, rows[0])
 
     async def rename_property(self, property_id: PropertyId, name: str) -> None:
         """Give a property a person's name for it; drivers do not change it any more."""

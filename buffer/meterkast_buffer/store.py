@@ -226,9 +226,9 @@ class SqliteStore:
         """All properties, by id."""
         return await self._catalog.properties()
 
-    async def rename_product(self, product_id: ProductId, name: str) -> None:
+    async def rename_product(self, product_id: ProductId, name: str) -> Product:
         """Give a product a person's name for it."""
-        await self._catalog.rename_product(product_id, name)
+        return await self._catalog.rename_product(product_id, name)
 
     async def rename_property(self, property_id: PropertyId, name: str) -> None:
         """Give a property a person's name for it."""

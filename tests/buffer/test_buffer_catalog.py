@@ -85,7 +85,7 @@ async def test_equal_keys_of_two_products_are_two_properties(store: SqliteStore)
 
 async def test_a_name_that_a_person_gave_stays(store: SqliteStore) -> None:
     product, properties = await store.declare(METER_A, [IMPORT])
-    await store.rename_product(product.id, "Shop")
+    assert (await store.rename_product(product.id, "Shop")).name == "Shop"
     await store.rename_property(properties["import_t1"].id, "Night")
     changed = replace(IMPORT, name="Import tariff 1", decimals=3)
     again, found = await store.declare(replace(METER_A, name="Meter", model="E350"), [changed])

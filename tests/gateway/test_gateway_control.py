@@ -98,7 +98,8 @@ VALUES = {
     5: (
         ValueView(
             value="37-0-currentValue", label="Switch", command_class=37, property_id=21, key="switch",
-            datatype="Switch", sending=True, receiving=True,
+            datatype="Switch", sending=True, receiving=True, newest="0", at_ms=NOW,
+            names={"0": "Off", "255": "On"},
         ),
     ),
 }  # fmt: skip
@@ -146,7 +147,7 @@ class MadeUpNetwork:
 
     async def answer(self, job: int, text: str) -> JobView:
         if not (text.isdigit() and len(text) == 5):
-            raise RefusedError("A PIN has five digits.", hint="They stand on the device.")
+            raise RefusedError(f'"{text}" is no PIN', hint="Give the five digits that stand on the device.")
         return await self.step("install_configuring", f"PIN {text} taken.", state="running")
 
     async def cancel(self, job: int) -> JobView:
@@ -223,8 +224,8 @@ class Cli:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "meterkast", "zwave", *arguments,
             "--config", str(self.folder / "meterkast.toml"),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.PIPE,
-            env=environment, **options,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=environment, **{"stdin": asyncio.subprocess.PIPE, **options},
         )  # fmt: skip
 
     async def run(self, *arguments: str, said: str = "") -> tuple[int, str, str]:
@@ -318,7 +319,7 @@ async def test_including_asks_for_the_pin_and_shows_each_step_at_once(cli: Cli) 
     assert process.stdin is not None
     process.stdin.write(b"12\n")  # refused, and asked again
     said = await until(process, "(110 s left): ")
-    assert "A PIN has five digits." in said
+    assert '"12" is no PIN. Give the five digits' in said
     process.stdin.write(b"12345\n")
     await until(process, "PIN 12345 taken.")
     await cli.network.step("install_success", "Boiler is ready.", state="done", node=13)
@@ -348,6 +349,31 @@ async def test_without_a_terminal_the_pin_is_not_waited_for(cli: Cli) -> None:
     assert process.returncode == 1
     assert "--pin" in out.decode()
     assert cli.network.made[0].steps[-1].status == "install_aborted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (("include",), False),
+        (("include", "--product", "Boiler", "--security", "s2"), False),
+        (("replace", "12"), False),
+        (("include", "--security", "s0"), True),
+        (("include", "--pin", "12345"), True),
+        (("include", "--code", DSK.lstrip("-")), True),
+        (("exclude",), True),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, tuple) else "",
+)
+async def test_without_anybody_to_ask_nothing_is_begun_that_may_ask(
+    cli: Cli, arguments: tuple[str, ...], begins: bool
+) -> None:
+    process = await cli.begin(*arguments, stdin=asyncio.subprocess.DEVNULL)
+    if begins:
+        await until(process, "install_start")
+        await cli.network.step("ok", state="done")
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, len(cli.network.made)) == ((0, 1) if begins else (2, 0))
+    assert (b"--pin 12345" in errors) is not begins
 
 
 async def test_no_security_is_warned_of_before_anything_happens(cli: Cli) -> None:
@@ -454,11 +480,15 @@ async def test_a_property_is_found_by_its_id_its_product_or_not_at_all(cli: Cli)
 
 async def test_values_on_their_way_are_listed_and_taken_back(cli: Cli) -> None:
     assert (await cli.run("pending"))[1] == "Nothing is on its way to a device.\n"
-    await cli.run("set", "21", "on")
+    _, out, _ = await cli.run("set", "21", "255")
+    assert "1  Plug/switch = On (255)" in out
+    await cli.run("set", "77", "5")
     status, out, _ = await cli.run("pending")
-    assert (status, "node 5, property 21 = on" in out, "expected" in out) == (0, True, True)
+    assert (status, "1  Plug/switch = On (255)" in out, "expected" in out) == (0, True, True)
+    assert "2  node 5, property 77 = 5" in out, "one that is not known any more"
     status, out, _ = await cli.run("pending", "--cancel", "1")
-    assert (status, "cancelled" in out) == (0, True)
+    assert (status, "Plug/switch = On (255)" in out, "cancelled" in out) == (0, True, True)
+    assert "reported and can be set; Off (0), now" in (await cli.run("mapping", "5"))[1]
 
 
 async def test_without_a_gateway_it_says_how_to_start_it(folder: Path) -> None:
@@ -534,7 +564,7 @@ def test_a_path_that_is_too_long_for_a_socket_names_its_cure() -> None:
         ("POST", "/zwave/jobs", b"x" * 20_000, 413, "Too Large"),
         ("GET", "/zwave/nodes/x/values", None, 400, "not a number"),
         ("GET", "/zwave/nodes/99/values", None, 409, "no node 99"),
-        ("GET", "/zwave/jobs/7", None, 409, "no job 7"),
+        ("GET", "/zwave/jobs/7", None, 409, "there is no job 7"),
         ("GET", "/zwave/jobs/1?seen=-1", None, 400, "seen"),
         ("GET", f"/zwave/jobs/1?seen={'9' * 5000}", None, 400, "seen"),
         ("GET", "/knx/nodes", None, 404, "knx"),
@@ -620,6 +650,31 @@ async def test_a_gateway_with_a_network_has_the_socket_while_it_runs(folder: Pat
     stop.set()
     await asyncio.wait_for(running, 60)
     assert not (folder / "control.sock").exists()
+    await store.close()
+
+
+async def test_a_device_that_is_half_in_the_network_is_seen(
+    folder: Path, kind: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meterkast.pipeline.newcomers.PATIENCE_S", -1.0)
+    store = await open_store(folder / "gateway.db")
+    gateway = Gateway(
+        decode(Config, {"storage": {"path": str(folder / "gateway.db")}, "drivers": {"made_up": {}}}),
+        SystemClock(),
+        store,
+        "mk-test",
+    )
+    network: Any = gateway.networks["made_up"]
+    network.devices = (PLUG, NodeView(node=30, state="asleep"))
+    gateway.examiner.snapshot()
+    snapshot = gateway.examiner.snapshot()
+    (told,) = [one for one in snapshot.problems if one.where == "device 30"]
+    assert (snapshot.verdict != "ok", told.severity) == (True, "attention")
+    assert "Wake it up by its button" in told.do
+    looking = asyncio.create_task(gateway.examiner.run())
+    await asyncio.sleep(0)
+    assert not looking.done()
+    looking.cancel()
     await store.close()
 
 

@@ -274,6 +274,25 @@ async def test_a_sleeping_meter_has_time_for_its_first_report_after_a_start(
     assert (again.seen(meter).fresh, again.problems()) == (False, [("problem", SILENT)])
 
 
+async def test_a_register_that_began_again_names_its_device(house: House) -> None:
+    _, values = await house.device(9, value("energy", ENERGY_CONSUMED))
+
+    async def read(*wholes: int) -> None:
+        for whole in wholes:
+            house.read(values["energy"], whole)
+            await house.minutes(1)
+
+    await read(50_000, 50_010, 3, 4, 5)
+    assert house.problems() == [
+        (
+            "attention",
+            "Device 9, energy: the register began again at a lower value (once since the start).",
+        )
+    ]
+    await read(9_000, 9_001, 9_002, 3, 4, 5)
+    assert house.problems()[0][1].endswith("(2 times since the start).")
+
+
 async def test_nobody_waits_for_a_device_that_was_removed(house: House, store: SqliteStore) -> None:
     meter, values = await house.device(7, value("energy", ENERGY_CONSUMED, MINUTE_MS))
     house.read(values["energy"], 1)

@@ -101,6 +101,25 @@ async def test_a_house_without_anything_still_has_a_page(house: House) -> None:
     assert "No uplink is configured" in html
 
 
+@pytest.mark.parametrize(
+    ("drivers", "cable", "radio"),
+    [
+        ((), True, False),
+        (("p1",), True, False),
+        (("zwave.roof",), False, True),
+        (("p1", "zwave"), True, True),
+    ],
+)
+async def test_a_house_without_meters_says_how_they_come(
+    house: House, drivers: tuple[str, ...], cable: bool, radio: bool
+) -> None:
+    first = house.snapshot.drivers[0]
+    house.change(products=(), drivers=tuple(replace(first, name=name) for name in drivers))
+    _, html = await house.get("/")
+    assert "No meter was found yet" in html
+    assert ("first telegram" in html, "meterkast zwave include" in html) == (cable, radio)
+
+
 async def test_a_store_that_refuses_costs_the_chart_and_not_the_page(house: House) -> None:
     await house.store.close()
     status, html = await house.get("/")

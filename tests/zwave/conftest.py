@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,14 @@ class Shelf:
                 id=before.id if before else PropertyId(next(self._ids)), product_id=made.id, description=told
             )
         return made, found
+
+    async def rename_product(self, product_id: ProductId, name: str) -> Product:
+        self._check()
+        row = next(one for one in self.product_rows.values() if one.id == product_id)
+        self.product_rows[row.description.identity] = renamed = replace(
+            row, description=replace(row.description, name=name)
+        )
+        return renamed
 
     async def declare_node(self, node: NodeDescription) -> Node:
         self._check()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meterkast.model.errors import StorageError
+from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.product import Medium, ProductDescription
 from meterkast.ports import LinkState
 from meterkast_drivers.zwave.devices import Devices
@@ -312,3 +312,38 @@ async def test_the_status_tells_an_empty_network_from_another_stick(
     assert "0000abcd" in status.detail
     assert "00007e57" in status.detail
     driver.devices.detach()
+
+
+async def test_a_name_that_is_set_later_renames_the_product(shelf: Any, still: Any, made: Any) -> None:
+    first = again(shelf, still)
+    first.attach(made.link(made.node(5, made.energy())))
+    await first.refresh(5)
+    before = first.get(5).product
+    first.detach()
+    second = again(shelf, still, nodes={"5": NodeSettings(name="Heat pump")})
+    await second.load()
+    second.attach(made.link(made.node(5, made.energy())))
+    await second.refresh(5)
+    assert second.get(5).product.id == before.id
+    assert second.get(5).product.name == "Heat pump"
+    assert before.name != "Heat pump"
+    second.detach()
+
+
+async def test_a_person_names_a_device(shelf: Any, still: Any, made: Any) -> None:
+    devices = again(shelf, still, nodes={"6": NodeSettings(name="Boiler")})
+    devices.attach(made.link(*(made.node(number, made.energy()) for number in (5, 6))))
+    await devices.refresh(5)
+    await devices.refresh(6)
+    await devices.rename(5, " Heat pump ")
+    await devices.refresh(5)
+    assert devices.get(5).product.name == "Heat pump"
+    for node, name, words in [
+        (5, "Boiler", "is the name of another device"),
+        (5, "  ", "is no name"),
+        (6, "Oven", "stands in the configuration"),
+        (7, "Oven", "no device 7"),
+    ]:
+        with pytest.raises(RefusedError, match=words):
+            await devices.rename(node, name)
+    devices.detach()

@@ -395,7 +395,7 @@ async def test_backup_is_kept_and_only_its_owner_may_read_it(site: Site) -> None
         assert view.steps[-1].status == "backup_success"
     files = sorted((site.folder / "backups").iterdir())
     assert 1 <= len(files) <= 5
-    assert files[-1].name in view.steps[-1].detail
+    assert str(files[-1]) in view.steps[-1].detail
     assert files[-1].name.endswith("-7e570001.bin")
     assert files[-1].stat().st_mode & 0o777 == 0o600
     assert files[-1].stat().st_size >= 1024

@@ -605,6 +605,66 @@ async def test_healing_that_is_cancelled_is_stopped(site: Site) -> None:
     assert "controller.stop_rebuilding_routes" in site.server.told
 
 
+LEFT_OUT = "left out (asleep, or no longer there)."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted", "sentence"),
+    [
+        (
+            {"7": "done", "8": "done", "9": "skipped"},
+            "2 of 2 devices are done.",
+            f"2 of 2 devices know their way to the stick again. 1 more was {LEFT_OUT}",
+        ),
+        (
+            {"7": "done", "8": "skipped", "9": "skipped"},
+            "1 of 1 devices is done.",
+            f"1 of 1 devices knows its way to the stick again. 2 more were {LEFT_OUT}",
+        ),
+        (
+            {"7": "done", "8": "failed", "9": "done"},
+            "3 of 3 devices are done.",
+            "2 of 3 devices know their way to the stick again. Not so: 8. Check their power and place.",
+        ),
+    ],
+)
+async def test_healing_counts_each_device_once(
+    site: Site, outcome: dict[str, str], counted: str, sentence: str
+) -> None:
+    site.network.patience.heal_s = 30.0
+    site.server.answers["controller.begin_rebuilding_routes"] = {"success": True}
+    link = await site.connect(described(7), described(8), described(9))
+    job = await site.start("heal")
+    await site.said(job.id, "heal_running")
+    begun = {node: status if status == "skipped" else "pending" for node, status in outcome.items()}
+    link.tell("rebuild routes progress", progress=begun)
+    link.tell("rebuild routes progress", progress=outcome)
+    link.tell("rebuild routes done", result=outcome)
+    view = await site.ended(job.id)
+    assert [one.detail for one in view.steps if one.status == "heal_running"][1:] == [counted]
+    assert last(view)[1] == sentence
+
+
+async def test_a_backup_is_told_with_its_whole_path(site: Site, tmp_path: Path) -> None:
+    site.server.answers["controller.backup_nvm_raw"] = {"nvmData": "AAECAw=="}
+    await site.connect(supportedFunctionTypes=[0x2E])
+    view = await site.ended((await site.start("backup")).id)
+    (file,) = (tmp_path / "backups").iterdir()
+    assert last(view) == ("backup_success", f"The stick's memory is saved as {file}.")
+    await site.connect(described(7), supportedFunctionTypes=[0x2E])
+    view = await site.searching()
+    assert any(f"saved as {tmp_path}/backups/nvm-" in one.detail for one in view.steps)
+
+
+async def test_a_device_is_added_where_it_will_stay_and_else_near_the_stick(site: Site) -> None:
+    await site.connect()
+    view = await site.searching()
+    said = last(view)[1]
+    assert "where it will stay" in said
+    assert "If it is not heard there: add it within a metre of the stick" in said
+    assert "`meterkast zwave heal NODE`" in said
+
+
 async def test_backup_that_fails_is_told_and_stops_no_other_job(site: Site) -> None:
     site.server.answers["controller.backup_nvm_raw"] = RefusedError("the stick said no", hint="Try again.")
     await site.connect(supportedFunctionTypes=[0x2E])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -13,8 +13,9 @@ import msgspec
 
 from meterkast.cli.control import Control
 from meterkast.cli.run import DEFAULT
-from meterkast.cli.zwave_job import follow
+from meterkast.cli.zwave_job import can_answer, follow
 from meterkast.cli.zwave_text import (
+    Known,
     jobs_text,
     mapping_text,
     nodes_text,
@@ -25,7 +26,7 @@ from meterkast.cli.zwave_text import (
 from meterkast.config import load
 from meterkast.model.errors import ConfigError, LinkLostError, RefusedError
 from meterkast.model.time import zone
-from meterkast.network import JobRequest, WriteRequest
+from meterkast.network import JobRequest, PendingView, WriteRequest
 
 DONE, FAILED, UNREACHABLE, WAITS = 0, 1, 2, 3
 """Exit statuses; WAITS: a value was taken, and the device has not confirmed it yet."""
@@ -153,7 +154,18 @@ def _job(asked: Asked) -> int:
     )
     if request.security == "none":
         print(wrapped(OPEN_TO_ALL), flush=True)
+    if request.kind in ("include", "replace") and _wants_pin(request) and not can_answer():
+        raise ConfigError(
+            "there is no terminal to ask for the device's PIN, so nothing was begun",
+            hint="Give it with --pin 12345, or the label's code with --code; --security none or s0 where the "
+            "device has no S2.",
+        )
     return follow(asked.control, asked.control.start(request), asked.zone)
+
+
+def _wants_pin(request: JobRequest) -> bool:
+    """Whether the device may ask for its PIN; a code from the label has it in it."""
+    return request.security in ("auto", "s2") and not request.pin and not request.code
 
 
 def _set(asked: Asked) -> int:
@@ -162,7 +174,7 @@ def _set(asked: Asked) -> int:
         property_id=_property(control, args.property), value=args.value, reset_meter=args.reset_meter
     )
     made = control.write(request)
-    print(one_pending_text(made, asked.zone, control.now_ms))
+    print(one_pending_text(made, _known(control, [made]), asked.zone, control.now_ms))
     if made.status == "done":
         return DONE
     return WAITS if made.status in ("wakeup", "sending") else FAILED
@@ -198,12 +210,26 @@ def _property(control: Control, text: str) -> int:
     )
 
 
+def _known(control: Control, pendings: Sequence[PendingView]) -> dict[int, Known]:
+    """What their properties are called, by id; without those of devices that are gone meanwhile."""
+    numbers = {one.node for one in pendings}
+    return {
+        value.property_id: Known(f"{node.name or f'node {node.node}'}/{value.key}", value.names)
+        for node in (control.nodes() if numbers else ())
+        if node.node in numbers
+        for value in control.values(node.node)
+        if value.property_id is not None
+    }
+
+
 def _pending(asked: Asked) -> int:
     control = asked.control
     if asked.args.cancel is not None:
-        print(one_pending_text(control.forget(asked.args.cancel), asked.zone, control.now_ms))
+        gone = control.forget(asked.args.cancel)
+        print(one_pending_text(gone, _known(control, [gone]), asked.zone, control.now_ms))
     else:
-        print(pending_text(control.pending(), asked.zone, control.now_ms))
+        found = control.pending()
+        print(pending_text(found, _known(control, found), asked.zone, control.now_ms))
     return DONE
 
 

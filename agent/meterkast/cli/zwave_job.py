@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import select
+import sys
 from datetime import tzinfo
 
 from meterkast.cli.control import Control
@@ -41,6 +44,16 @@ def follow(control: Control, job: JobView, where: tzinfo) -> int:
         return 0
     _say("Failed. The last line above says why.")
     return 1
+
+
+def can_answer() -> bool:
+    """Whether somebody may yet type: not where the input is at its end, as /dev/null is."""
+    if sys.stdin is None or sys.stdin.closed:
+        return False
+    if sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0)[0]:
+        return True
+    typed = sys.stdin.buffer
+    return not isinstance(typed, io.BufferedReader) or bool(typed.peek(1))
 
 
 def _until_ended(control: Control, job: JobView, shown: _Shown) -> JobView:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import tzinfo
 
 from meterkast.model.time import UtcMs, to_datetime
@@ -117,26 +118,46 @@ def _value(value: ValueView, now_ms: UtcMs) -> str:
         if value.newest is None or value.at_ms is None:
             lines.append(wrapped(f"{ways or 'neither reported nor set'}; no value yet", "     "))
         else:
-            now = f"{value.newest} {value.unit}".strip()
+            now = f"{worded(value.newest, value.names)} {value.unit}".strip()
             lines.append(wrapped(f"{ways}; {now}, {ago((now_ms - value.at_ms) / 1000)}", "     "))
     if value.why:
         lines.append(wrapped(value.why, "     "))
     return "\n".join(lines)
 
 
-def pending_text(pendings: Iterable[PendingView], where: tzinfo, now_ms: UtcMs) -> str:
+def worded(value: str, names: Mapping[str, str]) -> str:
+    """A number with what it is called, where it has a name: On (255)."""
+    return f"{names[value]} ({value})" if names.get(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a property is called, and its numbers."""
+
+    path: str
+    names: Mapping[str, str]
+
+
+def pending_text(
+    pendings: Iterable[PendingView], known: Mapping[int, Known], where: tzinfo, now_ms: UtcMs
+) -> str:
     """A few lines for each value on its way."""
-    parts = [one_pending_text(pending, where, now_ms) for pending in pendings]
+    parts = [one_pending_text(pending, known, where, now_ms) for pending in pendings]
     return "\n\n".join(parts) or "Nothing is on its way to a device."
 
 
-def one_pending_text(pending: PendingView, where: tzinfo, now_ms: UtcMs) -> str:
-    """Where one value is."""
+def one_pending_text(pending: PendingView, known: Mapping[int, Known], where: tzinfo, now_ms: UtcMs) -> str:
+    """Where one value is.
+
+    Args:
+        known: By the property's id; of a device that is gone nothing is known.
+    """
+    found = known.get(pending.property_id, Known(f"node {pending.node}, property {pending.property_id}", {}))
     site = SiteTime(where, now_ms)
     eta = f", expected {site.at(pending.eta_ms)}" if pending.eta_ms is not None else ""
     lines = [
         wrapped(
-            f"{pending.id:>3}  node {pending.node}, property {pending.property_id} = {pending.value}",
+            f"{pending.id:>3}  {found.path} = {worded(pending.value, found.names)}",
             "",
             "     ",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from meterkast import __version__
 from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
+from meterkast.network import Network
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.examine_products import ProductExaminer
@@ -24,6 +26,7 @@ from meterkast.pipeline.health import (
 )
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import Keeper
+from meterkast.pipeline.newcomers import Newcomers
 from meterkast.pipeline.supervisor import Supervisor
 from meterkast.ports import Clock, LinkState, Store, Trust
 
@@ -35,6 +38,12 @@ NOT_COMPOSED = (
     "Nothing is lost. Please report this, with the log."
 )
 
+_REPLACED = "If the meter was replaced, note the readings of both."
+_COMPARE = "Compare it with the meter's display; if the meter was replaced, note both readings."
+
+LOOK_S = 60.0
+"""Real seconds between two looks."""
+
 SETTLING_MS = 2 * MINUTE_MS
 """After a start, meters and platforms get this long before their silence is called a problem."""
 
@@ -45,6 +54,7 @@ class Examiner:
     Args:
         site, zone: For display.
         device_id: This gateway's own id.
+        networks: Of the drivers that have one, by the driver's name.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class Examiner:
         keeper: Keeper,
         supervisors: Sequence[Supervisor],
         deliveries: Mapping[str, Delivery],
+        networks: Mapping[str, Network],
     ) -> None:
         self._site = site
         self._zone = zone
@@ -76,10 +87,26 @@ class Examiner:
         self._products = ProductExaminer(
             grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
         )
+        self._newcomers = Newcomers(networks, clock.speed)
         self._started_ms = clock.now_ms()
+
+    async def run(self) -> None:
+        """Look now and then, so that what lasts too long is known also where nobody asks."""
+        while True:
+            self._look()
+            await asyncio.sleep(LOOK_S)
+
+    def _look(self) -> None:
+        reading = {
+            one.driver.name
+            for one in self._supervisors
+            if not one.problem and one.driver.status().state is LinkState.READING
+        }
+        self._newcomers.look(reading)
 
     def snapshot(self) -> Snapshot:
         """How everything is now."""
+        self._look()
         now_ms = self._clock.now_ms()
         products = self._products.healths(now_ms)
         drivers = tuple(self._driver(supervisor) for supervisor in self._supervisors)
@@ -91,8 +118,10 @@ class Examiner:
                 *self._clock_problems(),
                 *self._driver_problems(drivers, now_ms),
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
+                *self._newcomers.problems(),
                 *self._uplink_problems(uplinks, now_ms),
                 *self._storage_problems(),
+                *self._register_problems(),
             )
         )
         verdict: Literal["ok", "attention", "problem"] = "ok"
@@ -208,7 +237,8 @@ class Examiner:
                 severity="problem",
                 where="clock",
                 what="The gateway does not know the time, so no half-hour is closed and nothing is sent.",
-                do="Connect it to the internet, or wait for two telegrams of a meter whose clock agrees.",
+                do="Connect it to the internet"
+                + (", or wait for two telegrams of a meter whose clock agrees." if self._reads_p1() else "."),
             )
         ]
 
@@ -219,7 +249,7 @@ class Examiner:
                     severity="problem",
                     where="drivers",
                     what="No meter is configured.",
-                    do="Run `meterkast init` with the meter's cable plugged in.",
+                    do="Run `meterkast init` with the meter's cable or the Z-Wave stick plugged in.",
                 )
             ]
         settled = self._settled(now_ms)
@@ -228,7 +258,7 @@ class Examiner:
                 severity="problem" if settled else "attention",
                 where=driver.name,
                 what=driver.detail or f"The driver is {driver.state}.",
-                do=driver.hint or "Check the cable at both ends; the driver tries again by itself.",
+                do=driver.hint or f"Check {_plug(driver.name)}; the driver tries again by itself.",
             )
             for driver in drivers
             if driver.state == LinkState.LOST.value or (settled and driver.state != LinkState.READING.value)
@@ -296,27 +326,32 @@ class Examiner:
                     do="Free space on the card, or shorten storage.samples_days.",
                 )
             )
-        for property_id, count in self._closing.restarts().items():
-            name = self._keeper.properties[property_id].description.name
+        return problems
+
+    def _register_problems(self) -> list[Problem]:
+        found = [
+            (property_id, f"began again at a lower value ({_times(count)} since the start)", _REPLACED)
+            for property_id, count in self._closing.restarts().items()
+        ] + [
+            (property_id, f"went on at a much higher value ({_times(count)} since the start)", _COMPARE)
+            for property_id, count in self._closing.jumps().items()
+        ]
+        problems = []
+        for property_id, what, do in found:
+            prop = self._keeper.properties[property_id]
+            product = self._keeper.products[prop.product_id].name
             problems.append(
                 Problem(
                     severity="attention",
-                    where=name,
-                    what=f"The register began again at a lower value ({count} times since the start).",
-                    do="If the meter was replaced, note the readings of both.",
-                )
-            )
-        for property_id, count in self._closing.jumps().items():
-            name = self._keeper.properties[property_id].description.name
-            problems.append(
-                Problem(
-                    severity="attention",
-                    where=name,
-                    what=f"The register went on at a much higher value ({count} times since the start).",
-                    do="Compare it with the meter's display; if the meter was replaced, note both readings.",
+                    where=product,
+                    what=f"{product}, {prop.description.name}: the register {what}.",
+                    do=do,
                 )
             )
         return problems
+
+    def _reads_p1(self) -> bool:
+        return any(_kind(one.driver.name) == "p1" for one in self._supervisors)
 
     def _settled(self, now_ms: UtcMs) -> bool:
         return now_ms - self._started_ms > self._clock.allowance_ms(SETTLING_MS)
@@ -330,6 +365,19 @@ class Examiner:
         worst = next((one for one in problems if one.severity == "problem"), problems[0])
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"{worst.what}{more} {worst.do}".strip()
+
+
+def _kind(driver: str) -> str:
+    """`zwave` of `zwave` and of `zwave.cellar`."""
+    return driver.partition(".")[0]
+
+
+def _plug(driver: str) -> str:
+    return "the Z-Wave stick and its server" if _kind(driver) == "zwave" else "the cable at both ends"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _ended(sentence: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from meterkast.model.datatypes import BATTERY, Aggregation, Kind
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.half_hour import Cause, HalfHour
 from meterkast.model.product import Availability, Product, ProductId, Property, PropertyId
 from meterkast.model.quantity import Quantity, text
 from meterkast.model.reading import Latest
@@ -28,7 +28,7 @@ class ProductExaminer:
         self._closing = closing
         self._keeper = keeper
         self._started_ns = clock.boot_ns()
-        self._known: set[PropertyId] = set()
+        self._known: set[int] = set()
 
     def healths(self, now_ms: UtcMs) -> tuple[ProductHealth, ...]:
         """Every product that is known, by id."""
@@ -164,8 +164,11 @@ def _fresh(healths: Sequence[PropertyHealth]) -> bool:
 
 
 def _was_told(health: PropertyHealth) -> bool:
+    """Now, or before the start: its newest half-hour has a value, or is missing because none was due yet."""
     half_hour = health.last_half_hour
-    return health.value is not None or (half_hour is not None and half_hour.value is not None)
+    if health.value is not None or half_hour is None:
+        return health.value is not None
+    return half_hour.value is not None or half_hour.cause == Cause.NOT_DUE.value
 
 
 def _is_slow(prop: Property) -> bool:

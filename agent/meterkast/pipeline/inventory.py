@@ -46,6 +46,9 @@ class DriverCatalog:
     async def properties(self) -> Sequence[Property]:
         return await self._store.properties()
 
+    async def rename_product(self, product_id: ProductId, name: str) -> Product:
+        return await self._keeper.rename_product(product_id, name)
+
     async def nodes(self) -> Sequence[Node]:
         return await self._store.nodes()
 

@@ -163,6 +163,13 @@ class Keeper:
         self._bind()
         return made, found
 
+    async def rename_product(self, product_id: ProductId, name: str) -> Product:
+        """Give a product a person's name; a stream that waits for that name begins."""
+        renamed = await self.store.rename_product(product_id, name)
+        self.products[product_id] = renamed
+        self._bind()
+        return renamed
+
     def _bind(self) -> None:
         """Begin every stream whose properties are known and were read."""
         still: list[tuple[Uplink, Wanted]] = []

@@ -150,7 +150,8 @@ def _job(network: Network, number: int) -> JobView:
         if job.id == number:
             return job
     raise RefusedError(
-        f"There is no job {number}.", hint="Jobs are known until the gateway starts again; list them."
+        f"there is no job {number}",
+        hint="Jobs are kept until the gateway starts anew; `meterkast zwave jobs` lists them.",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, tzinfo
 
 from meterkast.model.time import UtcMs, to_datetime
+from meterkast.pipeline.health import DriverHealth
 
 NOTHING = "—"
 """What stands where a value is unknown; the reason is always beside it."""
@@ -60,6 +62,17 @@ def unit_name(unit: str) -> str:
 def amount(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun: 1 item, 3 items."""
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def no_meter_yet(drivers: Sequence[DriverHealth]) -> str:
+    """What stands where the meters will be, by what the drivers read."""
+    kinds = {driver.name.partition(".")[0] for driver in drivers}
+    ways = ["No meter was found yet."]
+    if kinds != {"zwave"}:
+        ways.append("A meter on a cable appears here by itself, a few seconds after its first telegram.")
+    if "zwave" in kinds:
+        ways.append("Add a Z-Wave device with `meterkast zwave include`.")
+    return " ".join(ways)
 
 
 def day_name(day: date, today: date) -> str:

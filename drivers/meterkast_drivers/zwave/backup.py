@@ -47,7 +47,7 @@ class Backups:
         except (RefusedError, OSError) as error:
             hint = error.hint if isinstance(error, RefusedError) else "Look at the disk."
             return f"Warning: the stick's memory could not be saved: {error}. {hint} The job goes on."
-        return f"The stick's memory is saved as {path.name}."
+        return f"The stick's memory is saved as {path}."
 
     async def make(self, link: Link, within_s: float) -> Path:
         """Read the stick's memory into a file; the radio is off meanwhile.

@@ -89,7 +89,7 @@ class Declaring:
         }
         wanted = await self._product(device, live, product, list(targets.values()))
         made, properties = await self._inventory.declare(wanted, list(described.values()))
-        await self._fill(device, made)
+        await self._fill(device, await self._named(device, made))
         kept = {
             place: self._mapped(device, values[place], target, properties[described[place].key])
             for place, target in targets.items()
@@ -116,6 +116,15 @@ class Declaring:
         if any(wanted.name == one.name for one in others if one.description.identity != own_identity):
             wanted = replace(wanted, name=f"{wanted.name} (node {device.node})")
         return wanted
+
+    async def _named(self, device: Device, made: Product) -> Product:
+        """The product under the name that the configuration has for the device."""
+        wanted = self._settings.of(device.node).name
+        if not wanted or made.name == wanted:
+            return made
+        if any(one.name == wanted and one.id != made.id for one in await self._inventory.products()):
+            wanted = f"{wanted} (node {device.node})"
+        return made if made.name == wanted else await self._inventory.rename_product(made.id, wanted)
 
     async def _fill(self, device: Device, made: Product) -> None:
         """The device fills that product from now on."""

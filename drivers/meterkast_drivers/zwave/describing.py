@@ -126,7 +126,7 @@ def describe_property(
     place = f" {value.endpoint}" if value.endpoint else ""
     return PropertyDescription(
         key=target.key_at(value.endpoint),
-        name=f"{value.label or target.name}{place}",
+        name=f"{target.name}{place}",
         datatype=target.datatype,
         unit=target.unit,
         decimals=decimals,

@@ -17,6 +17,9 @@ from meterkast_drivers.zwave.value import ZwaveValue
 if TYPE_CHECKING:
     from zwave_js_server.model.node import Node as LiveNode
 
+LONGEST_NAME = 100
+"""Of a product, in characters."""
+
 EARLY_REPORTS = 500
 """Reports of one device that wait until its values have ids; a device sends a few a minute."""
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from meterkast.model.errors import StorageError
+from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.product import Product, ProductId, PropertyId
 from meterkast.network import NodeView, ValueView
 from meterkast.ports import Clock, Inventory
 from meterkast_drivers.zwave import describing, views
 from meterkast_drivers.zwave.declaring import Declaring
-from meterkast_drivers.zwave.device import Device, Early, Mapped
+from meterkast_drivers.zwave.device import LONGEST_NAME, Device, Early, Mapped
 from meterkast_drivers.zwave.echo import Echo, Echoes
 from meterkast_drivers.zwave.settings import Settings
 
@@ -286,6 +286,32 @@ class Devices:
             await self.declaring.record(device)
         if device.ready:
             self.schedule(node)
+
+    async def rename(self, node: int, name: str) -> None:
+        """Give a device's product a person's name.
+
+        Raises:
+            RefusedError: The name cannot be given; the message says why.
+            StorageError: The database refused.
+        """
+        device, name = self.get(node), name.strip()
+        if device is None or device.product is None:
+            raise RefusedError(
+                f"there is no device {node} with a product",
+                hint="`meterkast zwave nodes` lists the devices and their numbers.",
+            )
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise RefusedError(f'"{name}" is no name', hint=f"Give 1 to {LONGEST_NAME} characters.")
+        if set_name := self._settings.of(node).name:
+            raise RefusedError(
+                f'its name "{set_name}" stands in the configuration',
+                hint=f"Change `name` in [drivers.zwave.nodes.{node}], and start the gateway again.",
+            )
+        async with device.lock:
+            product = device.product
+            if any(one.name == name and one.id != product.id for one in await self._inventory.products()):
+                raise RefusedError(f'"{name}" is the name of another device', hint="Choose another one.")
+            device.product = await self._inventory.rename_product(product.id, name)
 
     def leave(self, device: Device) -> None:
         """The node left the network: nothing is read of it or written to it from now on."""

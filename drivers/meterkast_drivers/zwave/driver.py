@@ -102,12 +102,18 @@ class ZwaveDriver:
         if not self._loaded:
             await self.devices.load()
             self._loaded = True
-        self._say(LinkState.OPENING, f"{self._source()}: opening")
+        if self._state is not LinkState.LOST:  # why it was lost stands until it is back
+            self._say(LinkState.OPENING, f"{self._source()}: opening")
         try:
             await self._session(emit)
-        except (LinkLostError, ConfigError) as error:
-            self._say(LinkState.LOST, f"{error}. {error.hint}")
-            raise
+        except (LinkLostError, ConfigError) as lost:
+            # The server knows better than its connection why it ended.
+            ended = await self._service.ended() if self._service is not None else None
+            better = ended if isinstance(lost, LinkLostError) else None
+            self._say(LinkState.LOST, f"{better or lost}. {(better or lost).hint}")
+            if better is None:
+                raise
+            raise better from lost
         finally:
             if self._service is not None:
                 await self._service.stop()

@@ -20,7 +20,7 @@ from meterkast_drivers.zwave.fitting import is_empty
 from meterkast_drivers.zwave.hearing import Hearing
 from meterkast_drivers.zwave.interview import interview
 from meterkast_drivers.zwave.job import EndedError, Job
-from meterkast_drivers.zwave.joining import Joined, Joining, Phase
+from meterkast_drivers.zwave.joining import NEAR, Joined, Joining, Phase
 from meterkast_drivers.zwave.means import Means
 
 MOST_NODES = 232
@@ -34,8 +34,8 @@ STRATEGIES: dict[Security, InclusionStrategy] = {
 }
 
 PRESS = (
-    "Press the button on the device, on most devices three times within 1.5 s (its manual says how). "
-    "Hold it within a metre or two of the stick."
+    "Press the button on the device where it will stay, on most devices three times within 1.5 s (its manual "
+    f"says how). If it is not heard there: {NEAR}"
 )
 
 OPEN = (
@@ -44,14 +44,11 @@ OPEN = (
 )
 
 _FAILURES = {
-    0: "The key exchange was broken off: hold the device within a metre of the stick.",
+    0: f"The key exchange was broken off: {NEAR}",
     1: "The Z-Wave server has no keys for this: set its security keys.",
-    3: (
-        "Stick and device lost each other during the key exchange: hold the device within a metre of the "
-        "stick."
-    ),
+    3: f"Stick and device lost each other during the key exchange: {NEAR}",
     4: "Stick and device know no common way to exchange keys.",
-    5: "The device broke the key exchange off: hold it close, and try again.",
+    5: f"The device broke the key exchange off: {NEAR}",
     6: "Wrong PIN: the five digits are underlined on the device's label.",
     7: "Stick and device do not agree on the keys: reset the device as its manual says, and try again.",
     8: "The device offered weaker security than it has: somebody may be listening in. Try again, closer.",

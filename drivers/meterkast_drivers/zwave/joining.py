@@ -31,6 +31,9 @@ TIMED_OUT, INCORRECT_PIN = 3, 6
 incorrect PIN to zwave-js, too; it notices a really wrong one by itself, and at once.
 """
 
+NEAR = "add it within a metre of the stick, mount it, then `meterkast zwave heal NODE`."
+"""What helps where a device is not heard, or its keys fail, at the place where it will stay."""
+
 ELSEWHERE = "A device that is still in another network does not answer: exclude it first, then add it."
 
 
@@ -117,8 +120,7 @@ class Joining:
             case "inclusion failed":
                 raise EndedError(
                     "proto_fail",
-                    "The stick could not add the device. Hold it within a metre of the stick and begin "
-                    "again.",
+                    f"The stick could not add the device. Begin again; if that fails, {NEAR}",
                 )
             case "inclusion stopped" if self.phase is Phase.BUTTON:
                 self._within(patience.settle_s)
@@ -136,7 +138,7 @@ class Joining:
                 raise EndedError(
                     "sec_hs_fail",
                     "The device came, but the keys could not be exchanged, and it was taken out again. "
-                    "It tries again by itself: bring it closer to the stick.",
+                    f"It tries again by itself. If that fails, {NEAR}",
                 )
             case "grant security classes":
                 self._within(patience.exchange_s)
@@ -190,8 +192,8 @@ class Joining:
             if await self._means.stop():
                 raise EndedError(
                     "timeout",
-                    f"No device was heard in {within_s:.0f} s. Hold it within a metre of the stick, "
-                    f"check its power, and press as its manual says. {ELSEWHERE}",
+                    f"No device was heard in {within_s:.0f} s. Check its power, and press as its manual "
+                    f"says; or {NEAR} {ELSEWHERE}",
                 )
             # It cannot be stopped: a device was found at this very moment, or the stick hangs.
             self.phase = Phase.EXCHANGE

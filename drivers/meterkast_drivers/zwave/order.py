@@ -5,12 +5,10 @@ from __future__ import annotations
 from meterkast.model.errors import RefusedError
 from meterkast.network import JobKind, JobRequest
 from meterkast_drivers.zwave import smart_start
+from meterkast_drivers.zwave.device import LONGEST_NAME
 
 LONGEST_WAIT_S = 3600.0
 """The stick listens to everybody meanwhile: nobody leaves it so for longer."""
-
-LONGEST_NAME = 100
-"""Of a product, in characters."""
 
 _NEED_NODE = frozenset({"remove", "replace", "interview"})
 

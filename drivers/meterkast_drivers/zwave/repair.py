@@ -128,22 +128,34 @@ class Healing:
             match heard["event"]:
                 case "rebuild routes progress":
                     state = Counter(heard["progress"].values())
-                    done = state.total() - state["pending"]
+                    tried = state.total() - state["skipped"]
+                    done = tried - state["pending"]
                     if done > told:
                         told = done
-                        await job.say("running", f"{done} of {state.total()} devices are done.")
+                        await job.say("running", f"{done} of {tried} devices {_are(done)} done.")
                 case "rebuild routes done":
                     return self._summary(heard["result"])
 
     def _summary(self, result: dict[str, str]) -> tuple[str, str]:
         state = Counter(result.values())
         failed = ", ".join(node for node, status in result.items() if status == "failed")
-        sentence = f"{state['done']} of {state.total()} devices know their way to the stick again."
-        if state["skipped"]:
-            sentence += f" {state['skipped']} were left out (asleep, or no longer there)."
+        right, skipped, tried = state["done"], state["skipped"], state.total() - state["skipped"]
+        known = "knows its" if right == 1 else "know their"
+        sentence = f"{right} of {tried} devices {known} way to the stick again."
+        if skipped:
+            more = " more" if tried else ""
+            sentence += f" {skipped}{more} {_were(skipped)} left out (asleep, or no longer there)."
         if failed:
             raise EndedError("fail", f"{sentence} Not so: {failed}. Check their power and place.")
         return "success", sentence
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 class Backup:
@@ -167,7 +179,7 @@ class Backup:
         except (RefusedError, OSError) as error:
             hint = f" {error.hint}" if isinstance(error, RefusedError) else ""
             raise EndedError("fail", f"No backup: {error}.{hint}") from error
-        return "success", f"The stick's memory is saved as {path.name}."
+        return "success", f"The stick's memory is saved as {path}."
 
     async def abort(self) -> str:
         """Stop in the middle; what is to be told."""

@@ -25,6 +25,9 @@ FOLDER = Path(__file__).parent / "service"
 START_S = 60.0
 """Starting takes 2 to 8 s; a stick that does not answer is given up by the program itself after 50 s."""
 
+END_S = 1.0
+"""From the end of its connections to its own."""
+
 STOP_S = 5.0
 """The program gives itself 4 s to close its files."""
 
@@ -99,6 +102,14 @@ class Service:
     def problem(self) -> str:
         """Why it does not run or what went wrong last, in plain words; empty when all is well."""
         return f"{self._problem}. {self._hint}" if self._hint else self._problem
+
+    async def ended(self) -> LinkLostError | None:
+        """Why it ended by itself; None where it still runs a moment from now, such as a frozen one."""
+        if self._listener is not None:
+            await asyncio.wait({self._listener}, timeout=END_S)
+        if self._listener is None or not self._listener.done() or not self._problem:
+            return None
+        return LinkLostError(self._problem, hint=self._hint)
 
     async def stop(self) -> None:
         """End the program and wait for it: its files are closed in order if it ends within 5 s."""

@@ -20,7 +20,7 @@ class NodeSettings(Base, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[drivers.zwave.nodes.12]`: one device, by its node number.
 
     Attributes:
-        name: What it is called at first; left out, the device database's name.
+        name: What it is called; left out, the device database's name, or the one a person gave it.
         report_s: How often its values are expected, in seconds; a value that is older is asked for.
         poll: Whether values that are older may be asked for; left out, as for all devices.
         pulse: What one pulse of its counter is worth, such as "10 L", "0.01 m3" or "1 Wh".

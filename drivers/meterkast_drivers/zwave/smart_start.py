@@ -21,15 +21,15 @@ from zwave_js_server.model.utils import async_parse_qr_code_string
 from meterkast.model.errors import RefusedError
 from meterkast.network import JobRequest
 from meterkast_drivers.zwave.job import EndedError, Job
-from meterkast_drivers.zwave.joining import Joined, Joining, Phase
+from meterkast_drivers.zwave.joining import NEAR, Joined, Joining, Phase
 from meterkast_drivers.zwave.means import Means
 
 PRODUCT = "meterkastProduct"
 """In an entry of the server's list: the identity of the product the device is meant for."""
 
 LISTED = (
-    "The device is on the list. Switch it on within reach of the stick: it joins by itself, which takes "
-    "up to ten minutes. If it was on already, switch it off and on."
+    "The device is on the list. Switch it on where it will stay: it joins by itself, which takes up to ten "
+    f"minutes. If it was on already, switch it off and on. If it is not heard there: {NEAR}"
 )
 
 _DSK = re.compile(r"[0-9]{5}(-[0-9]{5}){7}", re.ASCII)

@@ -136,7 +136,15 @@ def _kept(mapped: Mapped) -> ValueView:
         why=f"{target.why}; newest report not kept: {mapped.problem}" if mapped.problem else target.why,
         newest=None if mapped.newest is None else text(mapped.newest),
         at_ms=mapped.at_ms,
+        names=names_of(target),
     )
+
+
+def names_of(target: Target) -> dict[str, str]:
+    """What its numbers are called: by the device, else by the datatype."""
+    datatype = DATATYPES[target.datatype]
+    two = ((datatype.low, datatype.low_name), (datatype.high, datatype.high_name))
+    return {text(Decimal(number)): name for number, name in two if number is not None and name} | dict(target.states)
 
 
 def _aside(device: Device, place: str, found: Aside) -> ValueView:

@@ -74,7 +74,8 @@ async def test_backup_is_restored_on_another_stick(tmp_path: Path, rig: Any) -> 
             str(find_node()), str(rig.service / "server.mjs"), *command, stdout=asyncio.subprocess.PIPE
         )
         said, _ = await asyncio.wait_for(child.communicate(), rig.wait_s)
-        assert [json.loads(line)["fact"] for line in said.splitlines()][:2] == ["starting", "restoring"]
+        assert [json.loads(line)["fact"] for line in said.splitlines()] == ["starting", "restoring", "ended"]
+        assert child.returncode == 0
         async with rig.server(other, folder) as socket, rig.connected(socket) as seen:
             await rig.ready(seen, 4, 3)
             assert seen.controller.home_id == 0xC0FFEE01

@@ -14,14 +14,13 @@ from meterkast.network import Network
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.examine_products import ProductExaminer
+from meterkast.pipeline.examine_uplinks import UplinkExaminer
 from meterkast.pipeline.health import (
     ClockHealth,
     DriverHealth,
     Problem,
-    QuarantinedItem,
     Snapshot,
     StorageHealth,
-    StreamHealth,
     UplinkHealth,
 )
 from meterkast.pipeline.intake import Intake
@@ -32,11 +31,6 @@ from meterkast.ports import Clock, LinkState, Store, Trust
 
 LOW_DISK_BYTES = 64 * 1024 * 1024
 """Below this the installer must act: a month of half-hours and outbox still fits."""
-
-NOT_COMPOSED = (
-    "Its half-hours are kept, but an internal error keeps them from being put into the platform's form. "
-    "Nothing is lost. Please report this, with the log."
-)
 
 _REPLACED = "If the meter was replaced, note the readings of both."
 _COMPARE = "Compare it with the meter's display; if the meter was replaced, note both readings."
@@ -83,7 +77,7 @@ class Examiner:
         self._closing = closing
         self._keeper = keeper
         self._supervisors = supervisors
-        self._deliveries = deliveries
+        self._uplinks = UplinkExaminer(store=store, closing=closing, keeper=keeper, deliveries=deliveries)
         self._products = ProductExaminer(
             grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
         )
@@ -110,7 +104,7 @@ class Examiner:
         now_ms = self._clock.now_ms()
         products = self._products.healths(now_ms)
         drivers = tuple(self._driver(supervisor) for supervisor in self._supervisors)
-        uplinks = self._uplinks()
+        uplinks = self._uplinks.healths()
         storage = self._store.storage()
         problems = tuple(
             replace(problem, what=_ended(problem.what), do=_ended(problem.do))
@@ -119,7 +113,7 @@ class Examiner:
                 *self._driver_problems(drivers, now_ms),
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
                 *self._newcomers.problems(),
-                *self._uplink_problems(uplinks, now_ms),
+                *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
                 *self._storage_problems(),
                 *self._register_problems(),
             )
@@ -177,58 +171,6 @@ class Examiner:
             restarts=supervisor.restarts,
         )
 
-    def _uplinks(self) -> tuple[UplinkHealth, ...]:
-        statuses, failed = self._store.streams(), self._closing.failed()
-        found = []
-        for name, delivery in self._deliveries.items():
-            streams = []
-            for wanted in delivery.uplink.wanted():
-                key = name, wanted.name
-                status = statuses.get(key)
-                state = delivery.stream_state(wanted.name)
-                waiting_for = self._keeper.waiting_for.get(key, ())
-                streams.append(
-                    StreamHealth(
-                        name=wanted.name,
-                        bound=not waiting_for,
-                        waiting_for=waiting_for,
-                        pending=status.pending if status else 0,
-                        quarantined=status.quarantined if status else 0,
-                        composed_ms=status.composed_ms if status else None,
-                        delivered_ms=status.delivered_ms if status else None,
-                        problem=(
-                            NOT_COMPOSED
-                            if key in failed
-                            else f"{state.paused} {state.hint}"
-                            if state and state.paused
-                            else ""
-                        ),
-                    )
-                )
-            own = [status for (uplink, _), status in statuses.items() if uplink == name]
-            oldest = [status.oldest_pending_ms for status in own if status.oldest_pending_ms is not None]
-            found.append(
-                UplinkHealth(
-                    name=name,
-                    state=delivery.state,
-                    detail=delivery.detail,
-                    hint=delivery.hint,
-                    backlog=sum(status.pending for status in own),
-                    oldest_pending_ms=min(oldest) if oldest else None,
-                    last_acknowledged_ms=delivery.last_acknowledged_ms,
-                    last_receipt=delivery.last_receipt,
-                    delivered=delivery.delivered,
-                    failures=delivery.failures,
-                    retry_at_ms=delivery.retry_at_ms if delivery.detail else None,
-                    streams=tuple(streams),
-                    quarantined=tuple(
-                        QuarantinedItem(id=item.id, stream=item.stream, at_ms=item.at_ms, words=item.words)
-                        for item in delivery.quarantined
-                    ),
-                )
-            )
-        return tuple(found)
-
     def _clock_problems(self) -> list[Problem]:
         if self._clock.trust is not Trust.UNKNOWN:
             return []
@@ -263,43 +205,6 @@ class Examiner:
             for driver in drivers
             if driver.state == LinkState.LOST.value or (settled and driver.state != LinkState.READING.value)
         ]
-
-    def _uplink_problems(self, uplinks: Sequence[UplinkHealth], now_ms: UtcMs) -> list[Problem]:
-        problems = []
-        for uplink in uplinks:
-            where = f"uplink {uplink.name}"
-            if uplink.state == "paused":
-                problems.append(Problem(severity="problem", where=where, what=uplink.detail, do=uplink.hint))
-            elif uplink.state == "waiting":
-                problems.append(
-                    Problem(severity="attention", where=where, what=uplink.detail, do=uplink.hint)
-                )
-            if uplink.quarantined:
-                problems.append(
-                    Problem(
-                        severity="attention",
-                        where=where,
-                        what=f"{len(uplink.quarantined)} items were refused and set aside.",
-                        do="Read its words, correct the cause, then `meterkast outbox send-again`.",
-                    )
-                )
-            for stream in uplink.streams:
-                if stream.problem:
-                    problems.append(
-                        Problem(
-                            severity="problem", where=f"{where}, {stream.name}", what=stream.problem, do=""
-                        )
-                    )
-                elif stream.waiting_for and self._settled(now_ms):
-                    problems.append(
-                        Problem(
-                            severity="problem",
-                            where=f"{where}, {stream.name}",
-                            what="Waits for " + "; ".join(stream.waiting_for) + ".",
-                            do="Check the meter, or the name of the value in the configuration.",
-                        )
-                    )
-        return problems
 
     def _storage_problems(self) -> list[Problem]:
         storage = self._store.storage()

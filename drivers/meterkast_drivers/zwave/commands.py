@@ -211,7 +211,7 @@ class Commands:
                 "Neither device nor server answered in time. It may still be carried out: look at the device."
             )
         except RefusedError as error:
-            detail = f"It was not taken: {error}."
+            detail = f"{error}."
         finally:
             eta_ms = self._eta(device) if status is PendingStatus.WAKEUP else None
             pending = await self._set(pending, status, detail, eta_ms=eta_ms)

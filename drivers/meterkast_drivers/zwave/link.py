@@ -145,7 +145,8 @@ class Link:
         except (NotConnected, TransportError, InvalidState, aiohttp.ClientError, OSError) as error:
             raise self._lost_error() from error
         except FailedZWaveCommand as error:
-            raise RefusedError(f"{what}: {error.zwave_error_message}", hint=_REFUSED) from error
+            words = why.COMMANDS.get(error.zwave_error_code, error.zwave_error_message)
+            raise RefusedError(f"{what}: {words}", hint=_REFUSED) from error
         except BaseZwaveJSServerError as error:
             raise RefusedError(f"{what}: {error}", hint=_REFUSED) from error
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:

@@ -57,7 +57,7 @@ async def send(
     try:
         result = await link.ask(
             live.async_set_value(f"{device.node}-{taker.id}", raw),
-            what=f"write {target.name} of node {device.node}",
+            what=f"{target.name} of node {device.node} was not taken",
             within_s=patience.send_s,
         )
         confirmed = result is not None and result.status == SetValueStatus.SUCCESS

@@ -143,8 +143,9 @@ def _kept(mapped: Mapped) -> ValueView:
 def names_of(target: Target) -> dict[str, str]:
     """What its numbers are called: by the device, else by the datatype."""
     datatype = DATATYPES[target.datatype]
-    two = ((datatype.low, datatype.low_name), (datatype.high, datatype.high_name))
-    return {text(Decimal(number)): name for number, name in two if number is not None and name} | dict(target.states)
+    ends = ((datatype.low, datatype.low_name), (datatype.high, datatype.high_name))
+    named = {text(Decimal(number)): name for number, name in ends if number is not None and name}
+    return {**named, **target.states}
 
 
 def _aside(device: Device, place: str, found: Aside) -> ValueView:

@@ -138,3 +138,15 @@ def stopped(place: Place, for_s: float) -> LinkLostError:
 
 def closed(place: Place) -> LinkLostError:
     return LinkLostError(f"the connection to the Z-Wave server on {place} was closed here", hint=_AGAIN)
+
+
+COMMANDS = {
+    # ZWaveErrorCodes of zwave-js 15.29.0 that an installer meets; the server's own words for all others.
+    200: "the stick did not answer",
+    201: "the device did not answer in time",
+    202: "the stick went away or dropped it; look at the device",
+    203: "the stick refused to send it",
+    204: "the device did not answer",
+    205: "the radio channel is busy",
+}
+"""Why a command failed, by the server's number."""

@@ -117,7 +117,8 @@ async def test_no_answer_in_time(server: Any, place: Place, opened: Any, seen: A
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"errorCode": "zwave_error", "zwaveErrorCode": 204, "zwaveErrorMessage": "dead"}, "ask: dead"),
+        ({"errorCode": "zwave_error", "zwaveErrorCode": 204, "zwaveErrorMessage": "x"}, "did not answer"),
+        ({"errorCode": "zwave_error", "zwaveErrorCode": 1, "zwaveErrorMessage": "dead"}, "ask: dead"),
         ({"errorCode": "node_not_found", "message": "no node 2"}, "node_not_found: no node 2"),
         ({"errorCode": "unknown_command"}, "odd answer"),
         ({}, "odd answer"),

@@ -499,6 +499,15 @@ async def test_without_a_gateway_it_says_how_to_start_it(folder: Path) -> None:
     assert "Traceback" not in errors
 
 
+async def test_a_path_is_shown_in_one_piece(cli: Cli) -> None:
+    process = await cli.begin("backup")
+    await until(process, "install_start")
+    path = f"/var/lib/meterkast/{'x' * 60}/nvm-20261121T170549Z-7e570001.bin"
+    await cli.network.step("backup_success", f"The stick's memory is saved as {path}.", state="done")
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert path in out.decode()
+
+
 async def test_several_drivers_need_a_name(folder: Path) -> None:
     (folder / "meterkast.toml").write_text(f'[control]\nsocket = "{folder}/here.sock"\n')
     networks = {"zwave.cellar": MadeUpNetwork(), "zwave.roof": MadeUpNetwork(devices=())}

@@ -19,8 +19,8 @@ import pytest_asyncio
 import socketio
 
 from meterkast.model.errors import ConfigError
-from meterkast_rig import reset
 from meterkast.nodejs import find_node
+from meterkast_rig import reset
 
 # Starting Node takes most of a second, so all tests share one stand-in and the event loop it was started in.
 pytestmark = pytest.mark.asyncio(loop_scope="module")

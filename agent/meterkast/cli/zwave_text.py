@@ -40,6 +40,7 @@ def wrapped(text: str, indent: str = "", hanging: str | None = None) -> str:
         initial_indent=indent,
         subsequent_indent=indent if hanging is None else hanging,
         break_on_hyphens=False,
+        break_long_words=False,  # a path is copied whole
     )
 
 

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
+import msgspec
+
 from meterkast_drivers.zwave.library import aiohttp
 
 # isort: split
@@ -242,7 +244,7 @@ class SafeClient(Client):
             self.heard_at = self._loop.time()
             self.counters["messages"] += 1
             try:
-                message = json.loads(frame.data)
+                message = _decoded(frame.data)
             except (ValueError, RecursionError) as error:
                 self._odd("not JSON", type(error).__name__)
                 continue
@@ -340,3 +342,17 @@ class SafeClient(Client):
             exc_info=trace,
             extra={"kind": kind[:200], "reason": repr(error)[:200]},
         )
+
+
+def _decoded(text: bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        # It takes no half of a character, as in a name that a device cut off: the standard library does.
+        return json.loads(text)

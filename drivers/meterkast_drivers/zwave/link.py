@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CHECK_EVERY_S = 6.0
-"""From one sign of life to the next question."""
+CHECK_EVERY_S = 8.0
+"""From the newest sign of life to the question for another; a busy network is never asked."""
 
 FROZEN_S = 10.0
 """No message for so long after a question: the server is frozen. Found 18 s after it froze at the latest."""
@@ -178,15 +178,17 @@ class Link:
             self._end(error)
 
     async def _beat(self) -> None:
-        """Ask for something small again and again; a server that says nothing at all is frozen.
+        """Ask for something small after a silence; a server that says nothing at all is frozen.
 
         Raises:
             LinkLostError: It is, or this process stood still.
         """
+        loop = asyncio.get_running_loop()
         step_s = FROZEN_S / _STEPS
         while True:
-            await self._rest(CHECK_EVERY_S)
-            asked = asyncio.get_running_loop().time()
+            while (left_s := self._client.heard_at + CHECK_EVERY_S - loop.time()) > 0:
+                await self._rest(left_s)
+            asked = loop.time()
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(step_s):
                     await self._client.async_send_command_no_wait({"command": "driver.get_log_config"})

@@ -207,6 +207,19 @@ async def test_a_server_that_tells_but_does_not_answer_is_not_frozen(
         assert not connected._loss.done()
 
 
+async def test_a_server_that_tells_all_the_time_is_not_asked(
+    server: Any, place: Place, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(link, "CHECK_EVERY_S", 0.01)
+    always = property(lambda _: loop.time(), lambda *_: None)
+    monkeypatch.setattr(client.SafeClient, "heard_at", always, raising=False)
+    async with opened(place) as connected:
+        await asyncio.sleep(0.5)
+        assert not connected._loss.done()
+    assert "driver.get_log_config" not in server.asked
+
+
 async def test_no_event_after_the_loss(server: Any, place: Place, opened: Any, seen: Any) -> None:
     async with opened(place, seen.before_events) as connected:
         connected._end(LinkLostError("lost", hint=""))

@@ -84,6 +84,15 @@ async def test_invalid_utf_8_is_an_odd_message(server: Any, place: Place, opened
         assert connected.counters["odd messages"] == 1
 
 
+async def test_a_name_that_a_device_cut_off_in_the_middle_of_a_character_is_read(
+    server: Any, place: Place, opened: Any, seen: Any
+) -> None:
+    server.state["nodes"][1]["name"] = "Boiler \ud83d"
+    async with opened(place, seen.before_events) as connected:
+        assert connected.driver.controller.nodes[2].name == "Boiler \ud83d"
+        assert connected.counters["odd messages"] == 0
+
+
 async def test_each_kind_is_logged_once(
     server: Any, place: Place, caplog: pytest.LogCaptureFixture, opened: Any, seen: Any
 ) -> None:

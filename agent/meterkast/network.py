@@ -211,6 +211,9 @@ class Network(Protocol):
     def values(self, node: int) -> Sequence[ValueView]:
         """Each value of a device, where it goes and why."""
 
+    async def rename(self, node: int, name: str) -> NodeView:
+        """Give a device's product a person's name."""
+
     def jobs(self) -> Sequence[JobView]:
         """The jobs since the start, newest last; at most one is running or asking."""
 

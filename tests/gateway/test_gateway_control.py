@@ -127,6 +127,12 @@ class MadeUpNetwork:
             raise RefusedError(f"There is no node {node}.", hint="List them.")
         return VALUES[node]
 
+    async def rename(self, node: int, name: str) -> NodeView:
+        if name == PLUG.name:
+            raise RefusedError(f'"{name}" is the name of another device', hint="Choose another one.")
+        found = next(one for one in self.devices if one.node == node)
+        return replace(found, name=name)
+
     def jobs(self) -> Sequence[JobView]:
         return self.made
 
@@ -421,6 +427,14 @@ async def test_a_refused_job_says_why_and_what_to_do(cli: Cli) -> None:
     assert errors == "meterkast: Another job is running.\n  Wait for it, or cancel it.\n"
     status, out, _ = await cli.run("jobs", "--cancel", "1")
     assert (status, "install_aborted" in out) == (0, True)
+
+
+async def test_a_device_gets_a_name(cli: Cli) -> None:
+    status, out, _ = await cli.run("name", "12", "Cold water")
+    assert (status, 'Device 12 is "Cold water" now' in out) == (0, True)
+    status, _, errors = await cli.run("name", "12", "Plug")
+    assert status == 1
+    assert errors == 'meterkast: "Plug" is the name of another device\n  Choose another one.\n'
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,10 @@ class Control:
     def values(self, node: int) -> list[ValueView]:
         return self._ask("GET", f"{self._base}/nodes/{node}/values", list[ValueView])
 
+    def rename(self, node: int, name: str) -> NodeView:
+        body = msgspec.json.encode({"text": name})
+        return self._ask("PUT", f"{self._base}/nodes/{node}/name", NodeView, body)
+
     def jobs(self) -> list[JobView]:
         return self._ask("GET", f"{self._base}/jobs", list[JobView])
 

@@ -63,6 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     mapping = command("mapping", "each value of a device, where it went and why")
     mapping.add_argument("node", type=int, metavar="NODE")
     mapping.add_argument("--json", action="store_true", help="as JSON")
+    name = command("name", "give a device a name")
+    name.add_argument("node", type=int, metavar="NODE")
+    name.add_argument("name", metavar="NAME")
     include = command("include", "add a device")
     include.add_argument("--product", metavar="NAME|ID", help="what it is for; made where there is none")
     include.add_argument("--code", default="", metavar="QR|DSK", help="its Smart Start text, or its key")
@@ -136,6 +139,12 @@ def _mapping(asked: Asked) -> int:
         return DONE
     node = next((one for one in asked.control.nodes() if one.node == asked.args.node), None)
     print(mapping_text(node, values, asked.control.now_ms))
+    return DONE
+
+
+def _name(asked: Asked) -> int:
+    node = asked.control.rename(asked.args.node, asked.args.name)
+    print(wrapped(f'Device {node.node} is "{node.name}" now. Write that name in the uplinks too.'))
     return DONE
 
 
@@ -251,6 +260,7 @@ def _print_json(content: object) -> None:
 _COMMANDS: dict[str, Callable[[Asked], int]] = {
     "nodes": _nodes,
     "mapping": _mapping,
+    "name": _name,
     "set": _set,
     "pending": _pending,
     "jobs": _jobs,

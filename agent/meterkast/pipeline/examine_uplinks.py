@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.health import Problem, QuarantinedItem, StreamHealth, UplinkHealth
-from meterkast.pipeline.keeping import Keeper
+from meterkast.pipeline.keeping import FIRST_READING, Keeper
 from meterkast.ports import Store
 
 NOT_COMPOSED = (
@@ -112,12 +112,16 @@ class UplinkExaminer:
                         )
                     )
                 elif stream.waiting_for and settled:
+                    # A sleeping device may tell its first value an hour after it was added.
+                    patient = stream.waiting_for == (FIRST_READING,)
                     problems.append(
                         Problem(
-                            severity="problem",
+                            severity="attention" if patient else "problem",
                             where=f"{where}, {stream.name}",
                             what="Waits for " + "; ".join(stream.waiting_for) + ".",
-                            do="Check the meter, or the name of the value in the configuration.",
+                            do="Nothing, unless it lasts: then check the device."
+                            if patient
+                            else "Check the meter, or the name of the value in the configuration.",
                         )
                     )
         return problems

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FIRST_READING = "the first reading"
+"""What a stream waits for whose devices are known."""
+
 AFTER_MINUTE_MS = 2 * SECOND_MS
 """How long after a whole minute its transaction begins: the telegram of the boundary has arrived by then."""
 
@@ -204,7 +207,7 @@ class Keeper:
         )
         known = self._known_streams.get(key)
         if not self._closing.bind(stream, uplink, bindings, known.composed_ms if known else None):
-            self.waiting_for[key] = ("the first reading",)
+            self.waiting_for[key] = (FIRST_READING,)
             return False
         log.info("stream begun", extra={"uplink": uplink.name, "stream": wanted.name})
         return True

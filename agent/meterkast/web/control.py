@@ -44,8 +44,8 @@ _LARGEST_BYTES = 16 * 1024
 _DIGITS = 9
 
 
-class Answer(Frozen, frozen=True):
-    """What a job asked for."""
+class Text(Frozen, frozen=True):
+    """What a job asked for, or a name."""
 
     text: str
 
@@ -63,6 +63,7 @@ def application(networks: Mapping[str, Network], clock: Clock) -> web.Applicatio
     add("GET", "/drivers", control.drivers)
     add("GET", "/{driver}/nodes", control.nodes)
     add("GET", "/{driver}/nodes/{node}/values", control.values)
+    add("PUT", "/{driver}/nodes/{node}/name", control.rename)
     add("GET", "/{driver}/jobs", control.jobs)
     add("POST", "/{driver}/jobs", control.start)
     add("GET", "/{driver}/jobs/{job}", control.job)
@@ -90,6 +91,10 @@ class _Control:
     async def values(self, request: web.Request) -> web.Response:
         return _json(self._network(request).values(_number(request, "node")))
 
+    async def rename(self, request: web.Request) -> web.Response:
+        network, node = self._network(request), _number(request, "node")
+        return _json(await network.rename(node, (await _asked(request, Text)).text))
+
     async def jobs(self, request: web.Request) -> web.Response:
         return _json(self._network(request).jobs())
 
@@ -114,7 +119,7 @@ class _Control:
 
     async def answer(self, request: web.Request) -> web.Response:
         network, number = self._network(request), _number(request, "job")
-        return _json(await network.answer(number, (await _asked(request, Answer)).text))
+        return _json(await network.answer(number, (await _asked(request, Text)).text))
 
     async def cancel(self, request: web.Request) -> web.Response:
         return _json(await self._network(request).cancel(_number(request, "job")))

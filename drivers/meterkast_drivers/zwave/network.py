@@ -84,6 +84,16 @@ class ZwaveNetwork:
             )
         return self._devices.value_views(node)
 
+    async def rename(self, node: int, name: str) -> NodeView:
+        """Give a device's product a person's name.
+
+        Raises:
+            RefusedError: There is no such device, or the name cannot be given.
+            StorageError: The database refused.
+        """
+        await self._devices.rename(node, name)
+        return next(view for view in self._devices.views() if view.node == node)
+
     def jobs(self) -> Sequence[JobView]:
         """The jobs since the start, newest last."""
         return [job.view() for job in self._installation.jobs()]

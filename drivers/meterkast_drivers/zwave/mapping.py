@@ -158,7 +158,10 @@ def _second(
     taken = {other.key_at(known[id_].endpoint) for id_, other in found.items() if isinstance(other, Target)}
     for ending in _endings(value):
         renamed = replace(
-            target, key=f"{target.key}_{ending}", why=f"{target.why}; a second value for {target.key}"
+            target,
+            key=f"{target.key}_{ending}",
+            name=f"{target.name} ({ending.replace('_', ' ')})",
+            why=f"{target.why}; a second value for {target.key}",
         )
         if renamed.key_at(value.endpoint) not in taken:
             return renamed

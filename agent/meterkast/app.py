@@ -14,13 +14,12 @@ import random
 import signal
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meterkast.config import Config, control_socket, decode, nearest
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, zone
-from meterkast.network import Network
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery, slot_ms
 from meterkast.pipeline.door import Door, Opened
@@ -35,6 +34,10 @@ from meterkast.uplinks import KINDS as UPLINKS
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import open_store
 from meterkast_drivers import KINDS as DRIVERS
+
+if TYPE_CHECKING:
+    # Its classes cost memory, and only a network has them.
+    from meterkast.network import Network
 
 log = logging.getLogger(__name__)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
 from meterkast import __version__
 from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
-from meterkast.network import Network
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.examine_products import ProductExaminer
@@ -28,6 +27,10 @@ from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.newcomers import Newcomers
 from meterkast.pipeline.supervisor import Supervisor
 from meterkast.ports import Clock, LinkState, Store, Trust
+
+if TYPE_CHECKING:
+    # Its classes cost memory, and only a network has them.
+    from meterkast.network import Network
 
 LOW_DISK_BYTES = 64 * 1024 * 1024
 """Below this the installer must act: a month of half-hours and outbox still fits."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Set
+from typing import TYPE_CHECKING
 
 from meterkast.model.product import Availability
-from meterkast.network import Network, NodeView
 from meterkast.pipeline.health import Problem
+
+if TYPE_CHECKING:
+    # Its classes cost memory, and only a network has them.
+    from meterkast.network import Network, NodeView
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +41,8 @@ class Newcomers:
 
     def look(self, reading: Set[str]) -> None:
         """Look at the devices of those drivers; of others nothing is known while they read nothing."""
-        now_s, waiting = self._seconds(), dict[tuple[str, int], NodeView]()
+        now_s = self._seconds()
+        waiting: dict[tuple[str, int], NodeView] = {}
         for name, network in self._networks.items():
             if name not in reading:
                 continue

@@ -37,6 +37,9 @@ CHECKPOINT_PAGES = 1000
 # update with every commit: 62 instead of 67 MB a day to the card.
 _LOG_BYTES = (CHECKPOINT_PAGES + 40) * (PAGE_BYTES + 24) + 32
 
+# What is read again is in the kernel's cache. SQLite's own 2,000 KiB would fill within days, for nothing.
+CACHE_KIB = 512
+
 _BUSY_S = 5.0
 
 
@@ -268,6 +271,7 @@ async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool)
         "synchronous = FULL",
         "secure_delete = OFF",  # Debian's default is on: 6 MB instead of 0.2 to remove a day
         f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        f"cache_size = -{CACHE_KIB}",
         "temp_store = MEMORY",
         "foreign_keys = ON",
     ):

@@ -8,7 +8,7 @@ Pure: no clock, store or network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul
 
@@ -43,7 +43,7 @@ class Minute:
     integral: int = 0
     covered_ms: int = 0
     high: int = 0
-    emptied: list[int] = field(default_factory=list)
+    emptied: tuple[int, ...] = ()
 
 
 def minute_of(at_ms: int) -> int:
@@ -180,7 +180,7 @@ class Series:
             minute.last *= factor
             minute.integral *= factor
             minute.high *= factor
-            minute.emptied = [peak * factor for peak in minute.emptied]
+            minute.emptied = tuple(peak * factor for peak in minute.emptied)
         if self._standing is not None:
             self._standing = self._standing[0], self._standing[1] * factor
         if self.emptyings is not None:
@@ -234,7 +234,7 @@ class Series:
             if self.aggregation is Aggregation.MEAN:
                 self._stand(at_ms, value)
             if self.emptyings is not None and (peak := self.emptyings.take(value)) is not None:
-                minute.emptied.append(peak)
+                minute.emptied = (*minute.emptied, peak)
         return changed
 
     def _stand(self, at_ms: UtcMs, value: int) -> None:

@@ -107,9 +107,9 @@ def _tell_pages(figure: Figure, day: _Day, prefix: str) -> None:
     )
     figure.notes.append(
         f"{prefix}{day.seconds * day.speed / 3600:.0f} hours at {day.speed} times the speed, after "
-        f"{_warm_h(bool(prefix)):.0f} hours to fill what is kept for late readings; {day.slots} half-hours at "
-        f"the RESET stand-in, {day.packets} packets at the Wattics stand-in; the page, its tables and metrics were "
-        "asked for twice a second, and one browser followed it live."
+        f"{_warm_h(bool(prefix)):.0f} hours to fill what is kept for late readings; "
+        f"{day.slots} half-hours at the RESET stand-in, {day.packets} packets at the Wattics stand-in; "
+        "the page, its tables and metrics were asked for twice a second, and one browser followed it live."
     )
 
 

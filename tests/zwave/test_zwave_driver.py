@@ -159,7 +159,7 @@ async def test_the_servers_guess_after_a_write_is_no_reading(tools: Any, stick: 
     driver = running.driver
     device = driver.devices.get(PLUG)
     await stick.verb("button", id=PLUG, value=False)
-    await tools.until(lambda: running.values(PLUG, "switch")[-1] == 0, "off")
+    await tools.until(lambda: running.values(PLUG, "switch")[-1:] == [0], "off")
     told: list[Any] = []
     device.live.on("value updated", lambda event: told.append(event["args"]["property"]))
     before = len(running.values(PLUG, "switch"))
@@ -241,7 +241,7 @@ async def test_a_flood_is_thinned_out(tools: Any, stick: Any, running: Any) -> N
     assert len(running.batches) - before < 100
     newest = [one for one in await stick.shown() if one["node"] == 7][-1]
     await tools.until(
-        lambda: running.values(7, "weight")[-1] == pytest.approx(newest["value"]), "the newest was kept"
+        lambda: running.values(7, "weight")[-1:] == [pytest.approx(newest["value"])], "the newest was kept"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from pathlib import Path
 
@@ -47,4 +48,5 @@ class Assets:
             raise UnknownError("There is no such file.", hint="The status page is at /.")
         keep = _KEEP if request.query.get("v") == self.stamp else "no-cache"
         headers = {"Content-Type": f"{TYPES[name]}; charset=utf-8", "Cache-Control": keep}
-        return web.FileResponse(FOLDER / name, headers=headers)
+        # Small, and read whole: a file that is sent piece by piece stays open where the browser goes away.
+        return web.Response(body=await asyncio.to_thread((FOLDER / name).read_bytes), headers=headers)

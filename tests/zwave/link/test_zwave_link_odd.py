@@ -116,6 +116,8 @@ async def test_a_failing_handler_is_counted_and_the_others_get_the_event(
     def fail(_: object) -> None:
         raise RuntimeError("handler")
 
+    caplog.set_level(logging.INFO, logger="meterkast_drivers")
+
     def before(connected: Link) -> None:
         connected.driver.controller.nodes[2].on("value updated", fail)
         seen.before_events(connected)

@@ -193,14 +193,22 @@ async def test_connection_lost_while_sending_is_not_success(house: House) -> Non
     assert "The connection was lost while it was being sent" in failed.detail
 
 
+async def interviewed(stick: Any, running: Any) -> None:
+    """Wake the valve again and again: what it sends before the server listens is lost."""
+    settled = asyncio.create_task(running.settled(VALVE))
+    while not settled.done():
+        await stick.verb("wake", id=VALVE)
+        await asyncio.wait({settled}, timeout=5)
+    await settled
+
+
 async def test_what_waits_survives_a_restart_of_the_gateway(tools: Any, tmp_path: Path) -> None:
     store = await open_store(tmp_path / "meterkast.db")
     with tools.folder() as folder:
         async with tools.serving(devices=f"valve:{VALVE}") as stick:
             async with tools.driving(stick.url, folder, store, poll=False) as running:
                 await tools.until(lambda: running.driver.devices.get(VALVE), "the valve is known")
-                await stick.verb("wake", id=VALVE)
-                await running.settled(VALVE)
+                await interviewed(stick, running)
                 first = House(stick, running, tools, Clock())
                 await first.sleeps()
                 waits = await first.write(VALVE, "setpoint_heating", "22")

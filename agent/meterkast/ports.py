@@ -113,7 +113,7 @@ class Inventory(Catalog, Protocol):
         """The node of that identity, with its id; made or updated as needed."""
 
     async def remove_node(self, identity: str) -> None:
-        """The node is no longer in its network. Its product, and all that was measured, stays."""
+        """The node is no longer in its network: what waits for it fails. Its product and history stay."""
 
     async def map_properties(self, node_id: NodeId, mappings: Sequence[PropertyMapping]) -> None:
         """Which values of the node are which properties, from now on."""

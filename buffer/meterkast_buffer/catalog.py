@@ -6,9 +6,8 @@ tells is kept as it was told last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import aiosqlite
 
@@ -24,8 +23,6 @@ from meterkast.model.product import (
 )
 from meterkast.model.units import Unit
 from meterkast_buffer.database import Database, Row, change, known
-
-T = TypeVar("T", Product, Property)
 
 _PRODUCT = "id, identity, name, medium, maker, model, serial, type"
 _PROPERTY = (
@@ -43,12 +40,12 @@ class Catalog:
     async def products(self) -> list[Product]:
         """All products, by id."""
         rows = await self._database.rows(f"SELECT {_PRODUCT} FROM products ORDER BY id")
-        return [self._known(_product, row) for row in rows]
+        return [known(self._database, _product, row) for row in rows]
 
     async def properties(self) -> list[Property]:
         """All properties, by id."""
         rows = await self._database.rows(f"SELECT {_PROPERTY} FROM properties ORDER BY id")
-        return [self._known(_property, row) for row in rows]
+        return [known(self._database, _property, row) for row in rows]
 
     async def declare(
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
@@ -73,13 +70,15 @@ class Catalog:
 
     async def rename_product(self, product_id: ProductId, name: str) -> Product:
         """Give a product a person's name for it; declaring does not change it any more."""
-        await self._change("UPDATE products SET name = ? WHERE id = ?", (name, product_id))
+        await self._database.transact(change("UPDATE products SET name = ? WHERE id = ?", (name, product_id)))
         rows = await self._database.rows(f"SELECT {_PRODUCT} FROM products WHERE id = ?", (product_id,))
-        return self._known(_product, rows[0])
+        return known(self._database, _product, rows[0])
 
     async def rename_property(self, property_id: PropertyId, name: str) -> None:
         """Give a property a person's name for it; drivers do not change it any more."""
-        await self._change("UPDATE properties SET name = ? WHERE id = ?", (name, property_id))
+        await self._database.transact(
+            change("UPDATE properties SET name = ? WHERE id = ?", (name, property_id))
+        )
 
     async def _find(
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
@@ -90,29 +89,18 @@ class Catalog:
         )
         if not rows:
             return None
-        stored = self._known(_product, rows[0])
+        stored = known(self._database, _product, rows[0])
         if replace(stored.description, name=product.name) != product:
             return None
-        known = {
-            found.key: found
-            for found in (
-                self._known(_property, row)
-                for row in await self._database.rows(
-                    f"SELECT {_PROPERTY} FROM properties WHERE product_id = ?", (stored.id,)
-                )
-            )
-        }
+        rows = await self._database.rows(
+            f"SELECT {_PROPERTY} FROM properties WHERE product_id = ?", (stored.id,)
+        )
+        own = {prop.key: prop for prop in (known(self._database, _property, row) for row in rows)}
         for wanted in properties:
-            found = known.get(wanted.key)
+            found = own.get(wanted.key)
             if found is None or replace(found.description, name=wanted.name) != wanted:
                 return None
-        return stored, {wanted.key: known[wanted.key] for wanted in properties}
-
-    async def _change(self, sql: str, parameters: tuple[object, ...]) -> None:
-        await self._database.transact(change(sql, parameters))
-
-    def _known(self, make: Callable[[Row], T], row: Row) -> T:
-        return known(self._database, make, row)
+        return stored, {wanted.key: own[wanted.key] for wanted in properties}
 
 
 async def _store(

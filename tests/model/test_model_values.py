@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from meterkast.model.datatypes import ENERGY_CONSUMED, VOLTAGE, Aggregation, Kind
 from meterkast.model.errors import NotDeliveredError, RejectedError
-from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import (
     Medium,
     Product,
@@ -25,8 +25,8 @@ from meterkast.model.product import (
 )
 from meterkast.model.quantity import LARGEST_WHOLE, Quantity, text
 from meterkast.model.reading import Batch, Column
-from meterkast.model.register import RegisterGuard, difference, rises, total
-from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast.model.register import difference, total
+from meterkast.model.time import HALF_HOUR_MS, UtcMs, parse_iso
 from meterkast.model.units import POWERS, Unit
 
 QUANTITIES = st.builds(Quantity, st.integers(-(10**15), 10**15), st.integers(0, 6))
@@ -96,70 +96,6 @@ def test_total_of_nothing_is_no_number() -> None:
         total([])
 
 
-def test_column_rises_where_it_never_falls() -> None:
-    assert rises([], None)
-    assert rises([], 5)
-    assert rises([5, 5, 6], 5)
-    assert not rises([4, 5], 5)
-    assert not rises([5, 7, 6], 5)
-    assert rises([1], None)
-
-
-def fed(guard: RegisterGuard, values: list[int]) -> list[int]:
-    return [good for at, value in enumerate(values) for _, good in guard.accept(UtcMs(at), value)]
-
-
-def test_one_low_reading_is_an_outlier() -> None:
-    guard = RegisterGuard()
-    assert fed(guard, [100, 101, 3, 102, 103]) == [100, 101, 102, 103]
-    assert (guard.outliers, guard.restarts) == (1, 0)
-
-
-def test_two_low_readings_are_outliers_too() -> None:
-    guard = RegisterGuard()
-    assert fed(guard, [100, 3, 4, 102]) == [100, 102]
-    assert (guard.outliers, guard.restarts) == (2, 0)
-
-
-def test_three_low_readings_that_agree_are_a_new_epoch_from_the_first_on() -> None:
-    guard = RegisterGuard()
-    assert guard.accept(UtcMs(1), 100) == [(1, 100)]
-    assert guard.accept(UtcMs(2), 3) == []
-    assert guard.held_in(UtcMs(1), UtcMs(2))
-    assert guard.held_in(UtcMs(2), UtcMs(9)) is None
-    assert guard.accept(UtcMs(3), 4) == []
-    assert guard.accept(UtcMs(4), 4) == [(2, 3), (3, 4), (4, 4)]
-    assert (guard.outliers, guard.restarts, guard._held) == (0, 1, [])
-    assert guard.accept(UtcMs(5), 50) == [(5, 50)]
-
-
-def test_low_readings_that_contradict_one_another_are_no_epoch() -> None:
-    guard = RegisterGuard()
-    assert fed(guard, [100, 5, 4, 3, 101]) == [100, 101]
-    assert (guard.outliers, guard.restarts) == (3, 0)
-
-
-@settings(derandomize=True, deadline=None)
-@given(st.lists(st.integers(0, 200), max_size=40))
-def test_accepted_readings_fall_only_where_a_new_epoch_begins(values: list[int]) -> None:
-    guard = RegisterGuard()
-    good = fed(guard, values)
-    falls = sum(later < earlier for earlier, later in pairwise(good))
-    assert falls == guard.restarts
-    assert len(good) + guard.outliers + len(guard._held) == len(values)
-
-
-def test_more_decimals_rescale_what_a_guard_remembers() -> None:
-    guard = RegisterGuard()
-    fed(guard, [100, 90])
-    guard.rescale(10)
-    assert guard.last == 1000
-    assert guard._held == [(1, 900, True)]
-    fresh = RegisterGuard()
-    fresh.rescale(10)
-    assert fresh.last is None
-
-
 MEASURED = HalfHour(
     property_id=PropertyId(7),
     end_ms=UtcMs(1_800_000),
@@ -214,6 +150,11 @@ def test_crc_notices_a_change_of_any_field() -> None:
     ]
     assert len({one.crc() for one in [MEASURED, *changed]}) == len(changed) + 1
     assert replace(MEASURED).crc() == MEASURED.crc()
+
+
+def test_a_kept_row_is_named_so_that_a_person_finds_it() -> None:
+    key = RowKey(HALF_HOUR_MS, parse_iso("2026-03-10T12:30:00Z"), 7, 2)
+    assert str(key) == "property 7, 30 minutes until 2026-03-10T12:30:00Z, revision 2"
 
 
 def test_crc_tells_nothing_from_zero() -> None:

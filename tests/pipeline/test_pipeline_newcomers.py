@@ -21,10 +21,14 @@ class Devices:
     def __init__(self, *devices: NodeView, speed: float = 1.0) -> None:
         self.devices: tuple[NodeView, ...] = devices
         self.at_s = 1000.0
+        self.speed = speed
         self.broken = False
-        networks: Any = {"zwave": self}
-        self.newcomers = Newcomers(networks, speed, lambda: self.at_s)
+        here: Any = self
+        self.newcomers = Newcomers({"zwave": here}, here)
         self.newcomers.look(READING)
+
+    def boot_ns(self) -> int:
+        return int(self.at_s * self.speed * 1e9)
 
     def nodes(self) -> tuple[NodeView, ...]:
         if self.broken:
@@ -87,4 +91,11 @@ def test_a_driver_that_breaks_does_not_break_the_page(caplog: pytest.LogCaptureF
     house = Devices(HALF)
     house.broken = True
     assert house.after(PATIENCE_S + 1) == []
-    assert "devices not examined" in caplog.text
+    assert house.after(1) == []
+    assert [record.message for record in caplog.records] == ["devices not examined"]
+    house.broken = False
+    assert house.after(PATIENCE_S + 1) == []
+    assert len(house.after(PATIENCE_S + 1)) == 1
+    house.broken = True
+    house.after(1)
+    assert len(caplog.records) == 2, "it is told again after it had worked"

@@ -52,7 +52,8 @@ class Emptyings:
             else:
                 self._low = min(self._low, weight)
             return None
-        if self._differs(peak - weight, peak, self.percent):
+        # A scale that shows less than nothing was set to zero with something on it: no bin was emptied.
+        if peak > 0 and self._differs(peak - weight, peak, self.percent):
             self._low = weight
             return peak
         self._peak = max(peak, weight)

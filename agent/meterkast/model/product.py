@@ -58,6 +58,11 @@ class ProductDescription:
     serial: str = ""
     type: str = ""
 
+    @property
+    def is_utilitys(self) -> bool:
+        """Whether it is the utility's own meter, and not one behind it: those have a P1 port."""
+        return self.identity.startswith("p1:")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PropertyDescription:

@@ -89,8 +89,7 @@ class RegisterGuard:
     learned from them.
 
     Attributes:
-        most_per_hour: What it can grow by in an hour, as a whole number of its own; None where there is no
-            limit.
+        most_per_hour: What it can grow by in an hour, as a whole number of its own.
         last: The newest accepted value, as a whole number.
         last_ms: When it was measured.
         restarts: New epochs so far that began lower.
@@ -98,7 +97,7 @@ class RegisterGuard:
         outliers: Readings dropped so far.
     """
 
-    most_per_hour: int | None = None
+    most_per_hour: int
     last: int | None = None
     last_ms: UtcMs = UtcMs(-1)
     restarts: int = 0
@@ -106,16 +105,16 @@ class RegisterGuard:
     outliers: int = 0
     _held: list[Held] = field(default_factory=list)
     _dropped: list[Held] = field(default_factory=list)  # the newest few
-    _learnable: int | None = field(init=False)  # the limit is not learned from rates beyond this
-    _slack: int | None = field(init=False)  # what a column may rise by, see `steady`
+    _learnable: int = field(init=False)  # the limit is not learned from rates beyond this
+    _slack: int = field(init=False)  # what a column may rise by, see `steady`
 
     def __post_init__(self) -> None:
-        self._learnable = None if self.most_per_hour is None else self.most_per_hour * _LEARNED
+        self._learnable = self.most_per_hour * _LEARNED
         self._set_limit(self.most_per_hour)
 
-    def _set_limit(self, per_hour: int | None) -> None:
+    def _set_limit(self, per_hour: int) -> None:
         self.most_per_hour = per_hour
-        self._slack = None if per_hour is None else per_hour * SLACK_MS // HOUR_MS
+        self._slack = per_hour * SLACK_MS // HOUR_MS
 
     def steady(self, values: Sequence[int]) -> bool:
         """Whether a whole column is good at a glance; `passed` then takes it.
@@ -124,8 +123,7 @@ class RegisterGuard:
         """
         if self._held or not rises(values, self.last):
             return False
-        slack = self._slack
-        return slack is None or values[-1] - (values[0] if self.last is None else self.last) <= slack
+        return values[-1] - (values[0] if self.last is None else self.last) <= self._slack
 
     def passed(self, at_ms: UtcMs, value: int) -> None:
         """The last reading of a steady column."""
@@ -142,7 +140,7 @@ class RegisterGuard:
         self._held.append(Held(at_ms, value, value < self.last))
         if len(self._held) < CONFIRMATIONS:
             return []
-        if not self._agree():
+        if not self._agree(self.last):
             self._drop(1)
             return []
         good, self._held = self._held, []
@@ -155,20 +153,19 @@ class RegisterGuard:
 
     def follows(self, before_ms: UtcMs, before: int, at_ms: UtcMs, value: int) -> bool:
         """Whether a reading can follow another one."""
-        rise, most = value - before, self.most_per_hour
+        rise = value - before
         if rise < 0:
             return False
-        return most is None or _per_hour(rise, at_ms - before_ms) <= most or rise <= 2 * _step(before, value)
+        return _per_hour(rise, at_ms - before_ms) <= self.most_per_hour or rise <= 2 * _step(before, value)
 
-    def _agree(self) -> bool:
+    def _agree(self, last: int) -> bool:
         """Whether those held back confirm one another; where they grow steadily, the limit is learned."""
         held = self._held
         if all(self.follows(one.at_ms, one.value, other.at_ms, other.value) for one, other in pairwise(held)):
             return True
-        if held[0].low or self._learnable is None or self.last is None:
-            return False
-        points = [(self.last_ms, self.last), *((one.at_ms, one.value) for one in held)]
+        points = [(self.last_ms, last), *((one.at_ms, one.value) for one in held)]
         rates = [_per_hour(later - before, b - a) for (a, before), (b, later) in pairwise(points)]
+        # Where they lie below the last one, the first rate is no growth: nothing is learned from a reset.
         if max(rates) > self._learnable or max(rates) > min(rates) * _STEADY:
             return False
         self._set_limit(GENEROUS * max(rates))
@@ -185,9 +182,8 @@ class RegisterGuard:
         """Multiply what is remembered: the register now comes with more decimals."""
         if self.last is not None:
             self.last *= factor
-        if self.most_per_hour is not None and self._learnable is not None:
-            self._learnable *= factor
-            self._set_limit(self.most_per_hour * factor)
+        self._learnable *= factor
+        self._set_limit(self.most_per_hour * factor)
         self._held = [one._replace(value=one.value * factor) for one in self._held]
 
     def held_in(self, start_ms: UtcMs, end_ms: UtcMs) -> Held | None:

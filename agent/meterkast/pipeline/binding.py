@@ -35,9 +35,9 @@ def resolve(
     ]
     if not candidates:
         candidates = [product for product in known if product.description.medium == binding.product]
-        # A medium's bare name means the utility's own meter, which P1 reads, before any behind it: adding a
-        # sub-meter must not stop what was bound before.
-        candidates = [product for product in candidates if _utilitys(product)] or candidates
+        # A medium's bare name means the utility's own meter before any behind it: adding a sub-meter must not
+        # stop what was bound before.
+        candidates = [product for product in candidates if product.description.is_utilitys] or candidates
         if len(candidates) > 1:
             return None, _ambiguous(binding, candidates)
     if not candidates:
@@ -54,10 +54,6 @@ def resolve(
     if binding.unit is not None and found[0].unit is not binding.unit:
         return None, f"{binding}: is kept in {found[0].unit}, and {binding.unit} is asked for"
     return found[0], ""
-
-
-def _utilitys(product: Product) -> bool:
-    return product.description.identity.startswith("p1:")
 
 
 def _ambiguous(binding: Binding, candidates: Sequence[Product]) -> str:

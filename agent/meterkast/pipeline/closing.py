@@ -136,37 +136,36 @@ class Closing:
             closed[length_ms] = self._grid.start_of(self._grid.next_end(since, length_ms), length_ms)
             self._begun[property_id, length_ms] = closed[length_ms]
 
+    def reads(self, stream: Stream) -> bool:
+        """Whether all properties of a stream have been read, so that it can begin."""
+        return all(stream.length_ms in self._closed[property_id] for property_id in stream.properties)
+
     def bind(
         self,
         stream: Stream,
         uplink: Uplink,
         bindings: Mapping[Binding, PropertyId],
         composed_ms: UtcMs | None,
-    ) -> bool:
-        """Compose this stream from now on.
+    ) -> None:
+        """Compose this stream from now on; all its properties have been read.
 
         Args:
             composed_ms: How far it was composed before; None for a new one, which begins with the interval
                 that is open now.
-
-        Returns:
-            Whether all its properties have been read, so that it could begin.
         """
-        closed = [self._closed[property_id].get(stream.length_ms) for property_id in stream.properties]
-        known = [end_ms for end_ms in closed if end_ms is not None]
-        if len(known) < len(closed):
-            return False
         begun = composed_ms is not None
         if composed_ms is None:
             # Not the earliest: a meter on the M-Bus may give its value of weeks ago as its first.
-            composed_ms = max(known)
+            composed_ms = max(self._closed[one][stream.length_ms] for one in stream.properties)
         self.streams.append(BoundStream(stream, uplink, bindings, composed_ms, begun))
-        return True
 
-    def remember(self, half_hours: Sequence[HalfHour], complete_from_ms: UtcMs) -> None:
-        """What was closed before a restart: streams go on from there, late readings are judged by it."""
+    def recall(self, half_hours: Sequence[HalfHour]) -> None:
+        """What was closed before: streams go on from there, late readings are judged by it."""
         for one in half_hours:
-            self._done.setdefault((one.property_id, one.length_ms), {})[one.end_ms] = one
+            self._done.setdefault((one.property_id, one.length_ms), {}).setdefault(one.end_ms, one)
+
+    def remember(self, complete_from_ms: UtcMs) -> None:
+        """Readings since then were taken in again after a restart; what is older is known in part."""
         for property_id, series in self._series.items():
             since_ms = UtcMs(self._replayed_from(property_id) + HOUR_MS)
             series.complete_from_ms = max(series.complete_from_ms, complete_from_ms, since_ms)
@@ -323,8 +322,7 @@ class Closing:
                 )
             try:
                 payloads = bound.uplink.compose(stream, values, end_ms)
-            except Exception:
-                # A fault in one uplink's code must not stop reading; the interval waits to be composed.
+            except Exception:  # a fault in one uplink's code must not stop reading; the interval waits
                 if not bound.failed:
                     log.exception("not composed", extra={"uplink": stream.uplink, "stream": stream.name})
                 bound.failed = True
@@ -360,6 +358,10 @@ class Closing:
     def failed(self) -> set[tuple[str, str]]:
         """(uplink, stream) whose next interval the uplink's code cannot compose; it is tried each minute."""
         return {(one.stream.uplink, one.stream.name) for one in self.streams if one.failed}
+
+    def outliers(self) -> int:
+        """Readings of registers that were dropped since the start: they did not follow the others."""
+        return sum(series.guard.outliers for series in self._series.values() if series.guard is not None)
 
     def restarts(self) -> dict[PropertyId, int]:
         """Registers that began again, and how often since the start."""

@@ -135,15 +135,13 @@ class Delivery:
                         self.quarantined = list(await self._store.quarantined(self.uplink.name))
                         loaded = True
                     pause_s = await self._round()
-                except Exception as error:
-                    # This task is the uplink's only one: it waits and shows why, but never ends.
+                except Exception as error:  # the uplink's only task waits and shows why, but never ends
                     pause_s = self._hold_all(error)
                 await self._wait(pause_s)
         finally:
             try:
                 await self.uplink.close()
-            except Exception:
-                # The gateway is stopping; an uplink that cannot close must not keep the others from it.
+            except Exception:  # the gateway stops; this one must not keep the others from closing
                 log.exception("uplink not closed", extra={"uplink": self.uplink.name})
 
     async def _wait(self, pause_s: float | None) -> None:
@@ -237,8 +235,7 @@ class Delivery:
             self._misconfigured(name, state, error)
         except StorageError as error:
             self._hold_all(error)
-        except Exception as error:
-            # A fault in one uplink's code must not stop the others, nor reading.
+        except Exception as error:  # a fault in one uplink's code must not stop the others, nor reading
             log.exception("uplink failed", extra={"uplink": self.uplink.name, "stream": name})
             self._failed(name, state, _internal(error))
         finally:

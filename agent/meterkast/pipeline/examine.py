@@ -26,7 +26,7 @@ from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.newcomers import Newcomers
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import Clock, LinkState, Store, Trust
+from meterkast.ports import Clock, LinkState, StorageStatus, Store, Trust
 
 if TYPE_CHECKING:
     # Its classes cost memory, and only a network has them.
@@ -84,7 +84,7 @@ class Examiner:
         self._products = ProductExaminer(
             grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
         )
-        self._newcomers = Newcomers(networks, clock.speed)
+        self._newcomers = Newcomers(networks, clock)
         self._started_ms = clock.now_ms()
 
     async def run(self) -> None:
@@ -97,7 +97,7 @@ class Examiner:
         reading = {
             one.driver.name
             for one in self._supervisors
-            if not one.problem and one.driver.status().state is LinkState.READING
+            if not one.problem and one.status().state is LinkState.READING
         }
         self._newcomers.look(reading)
 
@@ -117,7 +117,7 @@ class Examiner:
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
                 *self._newcomers.problems(),
                 *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
-                *self._storage_problems(),
+                *self._storage_problems(storage),
                 *self._register_problems(),
             )
         )
@@ -158,12 +158,14 @@ class Examiner:
         refused = dict(self._intake.refused)
         if self._intake.off_stamps:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
+        if outliers := self._closing.outliers():
+            refused["register's reading does not follow the others"] = outliers
         if self._keeper.dropped_blocks:
             refused["samples of a minute dropped: the disk refused for hours"] = self._keeper.dropped_blocks
         return refused
 
     def _driver(self, supervisor: Supervisor) -> DriverHealth:
-        status = supervisor.driver.status()
+        status = supervisor.status()
         stopped = supervisor.problem
         return DriverHealth(
             name=supervisor.driver.name,
@@ -209,8 +211,7 @@ class Examiner:
             if driver.state == LinkState.LOST.value or (settled and driver.state != LinkState.READING.value)
         ]
 
-    def _storage_problems(self) -> list[Problem]:
-        storage = self._store.storage()
+    def _storage_problems(self, storage: StorageStatus) -> list[Problem]:
         problems = []
         if storage.problem:
             problems.append(

@@ -6,7 +6,6 @@ Nothing here touches the disk, so a slow card never makes a meter wait.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
 
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
@@ -123,8 +122,3 @@ class Intake:
             self.refused["captured too long ago"] += 1
             return None
         return device_ms
-
-
-def rows(frames: Sequence[Frames]) -> int:
-    """How many batches a set of frames holds."""
-    return sum(len(one.times) for one in frames)

@@ -56,7 +56,7 @@ class DriverCatalog:
         return await self._keeper.reach.declare_node(node)
 
     async def remove_node(self, identity: str) -> None:
-        await self._keeper.reach.remove_node(identity, self._keeper.now_ms())
+        await self._keeper.reach.remove_node(identity)
 
     async def map_properties(self, node_id: NodeId, mappings: Sequence[PropertyMapping]) -> None:
         await self._store.map_properties(node_id, mappings)

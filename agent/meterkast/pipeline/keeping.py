@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import (
     Product,
     ProductDescription,
@@ -24,14 +24,14 @@ from meterkast.model.product import (
     PropertyId,
 )
 from meterkast.model.reading import Frames
-from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, SECOND_MS, Grid, UtcMs
+from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.pipeline.binding import resolve
-from meterkast.pipeline.closing import REPLAY_MS, Closed, Closing
+from meterkast.pipeline.closing import KEPT_MS, REPLAY_MS, Closed, Closing
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
-from meterkast.ports import Binding, Clock, Keep, Store, Uplink, Wanted
+from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
 
 if TYPE_CHECKING:
     from meterkast.model.delivery import StreamStatus
@@ -46,6 +46,8 @@ AFTER_MINUTE_MS = 2 * SECOND_MS
 
 # A fast clock must not turn a minute's transaction into hundreds of them a second.
 _SHORTEST_REAL_S = 0.25
+
+_FOREVER = UtcMs(1 << 62)
 
 _UNSAVED_FRAMES = 4 * 60
 """Blocks kept in memory while the database refuses: four hours of minutes. Half-hours are never dropped."""
@@ -90,7 +92,7 @@ class Keeper:
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
-        self.reach = Reach(store, outages)
+        self.reach = Reach(store, clock, outages)
         self.orders = Orders(store, clock)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
@@ -116,7 +118,7 @@ class Keeper:
         ends = [end for lengths in closed.values() for end in lengths.values()]
         if ends:
             await self._replay(closed, min(ends))
-        self._bind()
+        await self._begin()
 
     def _take_peaks(self) -> None:
         """Before anything is read again: emptyings in it count."""
@@ -136,21 +138,24 @@ class Keeper:
             self._closing.feed(frames, replay=True)
             last_ms = max(last_ms, *(max(table.times) for table in frames if table.times))
         self._outages.off_since_ms = UtcMs(last_ms)
-        composed = [
-            status.composed_ms for status in self._known_streams.values() if status.composed_ms is not None
-        ]
-        after_ms = UtcMs(min([*composed, oldest_ms]) - HALF_HOUR_MS)
-        lengths_ms = {length for lengths in closed.values() for length in lengths}
-        half_hours: list[HalfHour] = []
-        for length_ms in lengths_ms:
-            # A damaged row is no reason not to start: a stream that needs it counts it as missing.
-            damaged: list[RowKey] = []
-            half_hours += await self.store.half_hours(
-                after_ms, UtcMs(newest_ms + 1), length_ms=length_ms, damaged=damaged
+        for length_ms in {length for lengths in closed.values() for length in lengths}:
+            await self._recall(UtcMs(oldest_ms - KEPT_MS), length_ms)
+        self._closing.remember(UtcMs(since_ms + HOUR_MS))
+
+    async def _recall(
+        self, after_ms: UtcMs, length_ms: int, properties: Sequence[PropertyId] | None = None
+    ) -> None:
+        """Bring what was closed since into memory. A damaged row is no reason not to go on: it is missing."""
+        damaged: list[RowKey] = []
+        found = list(
+            await self.store.half_hours(
+                after_ms, _FOREVER, length_ms=length_ms, properties=properties, damaged=damaged
             )
-            for key in damaged:
-                log.error("half-hour damaged", extra={"property": key.property_id, "end_ms": key.end_ms})
-        self._closing.remember(half_hours, UtcMs(since_ms + HOUR_MS))
+        )
+        whole = {(one.property_id, one.end_ms) for one in found}
+        lost = {(key.property_id, key.end_ms): key for key in damaged}  # the newest revision of each
+        found += [_lost(key) for place, key in lost.items() if place not in whole]
+        self._closing.recall(found)
 
     async def declare(
         self, driver: str, product: ProductDescription, properties: Sequence[PropertyDescription]
@@ -163,26 +168,25 @@ class Keeper:
             self.properties[prop.id] = prop
             self._closing.know(prop)
             self._closing.update(prop)
-        self._bind()
+        self._resolve()
         return made, found
 
     async def rename_product(self, product_id: ProductId, name: str) -> Product:
         """Give a product a person's name; a stream that waits for that name begins."""
         renamed = await self.store.rename_product(product_id, name)
         self.products[product_id] = renamed
-        self._bind()
+        self._resolve()
         return renamed
 
-    def _bind(self) -> None:
-        """Begin every stream whose properties are known and were read."""
-        still: list[tuple[Uplink, Wanted]] = []
+    def _resolve(self) -> list[tuple[Uplink, Wanted, dict[Binding, PropertyId]]]:
+        """The streams that wait and whose properties are known by now, though maybe not yet read."""
+        found = []
         for uplink, wanted in self._waiting:
-            if not self._bind_one(uplink, wanted):
-                still.append((uplink, wanted))
-        self._waiting = still
+            if (bindings := self._resolve_one(uplink, wanted)) is not None:
+                found.append((uplink, wanted, bindings))
+        return found
 
-    def _bind_one(self, uplink: Uplink, wanted: Wanted) -> bool:
-        key = uplink.name, wanted.name
+    def _resolve_one(self, uplink: Uplink, wanted: Wanted) -> dict[Binding, PropertyId] | None:
         bindings: dict[Binding, PropertyId] = {}
         missing: list[str] = []
         for binding in wanted.bindings:
@@ -191,32 +195,61 @@ class Keeper:
                 missing.append(reason)
             else:
                 bindings[binding] = prop.id
-        self.waiting_for[key] = tuple(missing)
+        self.waiting_for[uplink.name, wanted.name] = tuple(missing) or (FIRST_READING,)
         if missing:
-            return False
-        now_ms = self._clock.now_ms()
+            return None
         for binding in wanted.peaks:
             self._closing.peaks(bindings[binding], wanted.emptied_percent)
-        for property_id in bindings.values():
-            self._closing.also(property_id, wanted.length_ms, now_ms)
+        if self._clock.trust is not Trust.UNKNOWN:
+            now_ms = self._clock.now_ms()
+            for property_id in bindings.values():
+                self._closing.also(property_id, wanted.length_ms, now_ms)
+        return bindings
+
+    async def _begin(self) -> None:
+        """Begin every stream whose properties are known and were read."""
+        for uplink, wanted, bindings in self._resolve():
+            try:
+                begun = await self._begin_one(uplink, wanted, bindings)
+            except StorageError as error:
+                log.error(
+                    "stream not begun",
+                    extra={"uplink": uplink.name, "stream": wanted.name, "reason": str(error)},
+                )
+                self.waiting_for[uplink.name, wanted.name] = (f"the database: {error}",)
+                continue
+            if begun:
+                self._waiting.remove((uplink, wanted))
+                self.waiting_for[uplink.name, wanted.name] = ()
+                log.info("stream begun", extra={"uplink": uplink.name, "stream": wanted.name})
+
+    async def _begin_one(self, uplink: Uplink, wanted: Wanted, bindings: dict[Binding, PropertyId]) -> bool:
         stream = Stream(
             uplink=uplink.name,
             name=wanted.name,
             properties=tuple(dict.fromkeys(bindings.values())),
             length_ms=wanted.length_ms,
         )
-        known = self._known_streams.get(key)
-        if not self._closing.bind(stream, uplink, bindings, known.composed_ms if known else None):
-            self.waiting_for[key] = (FIRST_READING,)
+        if not self._closing.reads(stream):
             return False
-        log.info("stream begun", extra={"uplink": uplink.name, "stream": wanted.name})
+        known = self._known_streams.get((uplink.name, wanted.name))
+        composed_ms = None if known is None else known.composed_ms
+        if composed_ms is not None:
+            # It may have waited for days while its half-hours were closed, and left the memory.
+            await self._recall(composed_ms, stream.length_ms, stream.properties)
+        self._closing.bind(stream, uplink, bindings, composed_ms)
         return True
 
     async def run(self) -> None:
         """Keep until cancelled; what is still in memory then is kept by `finish`."""
         while True:
             await self._clock.sleep_until(self._next_ms())
-            await self.flush()
+            flushing = asyncio.create_task(self.flush())
+            try:
+                await asyncio.shield(flushing)
+            finally:
+                # A stop waits for the transaction that runs: what is in it must not be kept once more.
+                await asyncio.wait([flushing])
 
     def _next_ms(self) -> UtcMs:
         """The next whole minute plus a little, or less often on a fast clock or where set so."""
@@ -234,8 +267,8 @@ class Keeper:
             self._outages.trusted_since_ms = self._intake.trusted_since_ms
             self._outages.started_ms = self._intake.started_ms
             self._closing.feed(frames)
-            if frames and self._waiting:
-                self._bind()
+            if self._waiting:
+                await self._begin()
             closed = (
                 self._closing.close(self._clock.now_ms())
                 if self._intake.trusted_since_ms is not None
@@ -286,10 +319,6 @@ class Keeper:
                 closed=keep.closed,
             )
 
-    def now_ms(self) -> UtcMs:
-        """The gateway's UTC."""
-        return self._clock.now_ms()
-
     @property
     def unsaved(self) -> int:
         """Transactions that wait because the database refuses."""
@@ -298,3 +327,16 @@ class Keeper:
     async def finish(self) -> None:
         """A clean stop loses nothing."""
         await self.flush()
+
+
+def _lost(key: RowKey) -> HalfHour:
+    """What stands for a row that is not as it was written; late readings may still revise it."""
+    return HalfHour(
+        property_id=PropertyId(key.property_id),
+        end_ms=UtcMs(key.end_ms),
+        length_ms=key.length_ms,
+        value=None,
+        state=State.MISSING,
+        cause=Cause.DISK,
+        revision=key.revision,
+    )

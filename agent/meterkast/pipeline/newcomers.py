@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from meterkast.model.product import Availability
 from meterkast.pipeline.health import Problem
+from meterkast.ports import Clock
 
 if TYPE_CHECKING:
     # Its classes cost memory, and only a network has them.
@@ -27,29 +27,30 @@ class Newcomers:
 
     Args:
         networks: By the driver's name.
-        speed: Of the gateway's clock: wake-up intervals are in its time.
+        clock: Wake-up intervals are in its time.
     """
 
-    def __init__(
-        self, networks: Mapping[str, Network], speed: float, seconds: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, networks: Mapping[str, Network], clock: Clock) -> None:
         self._networks = networks
-        self._speed = speed
-        self._seconds = seconds
+        self._clock = clock
+        self._broken: set[str] = set()
         self._since: dict[tuple[str, int], float] = {}
         self._late: list[NodeView] = []
 
     def look(self, reading: Set[str]) -> None:
         """Look at the devices of those drivers; of others nothing is known while they read nothing."""
-        now_s = self._seconds()
+        now_s = self._clock.boot_ns() / self._clock.speed / 1e9
         waiting: dict[tuple[str, int], NodeView] = {}
         for name, network in self._networks.items():
             if name not in reading:
                 continue
             try:
                 waiting |= {(name, one.node): one for one in network.nodes() if _is_unknown(one)}
-            except Exception:  # a driver's fault must not end the gateway
-                log.exception("devices not examined", extra={"driver": name})
+                self._broken.discard(name)
+            except Exception:  # a driver's fault must end neither the gateway nor the page
+                if name not in self._broken:
+                    log.exception("devices not examined", extra={"driver": name})
+                self._broken.add(name)
         left = {key: since for key, since in self._since.items() if key[0] not in reading}
         self._since = left | {key: self._since.get(key, now_s) for key in waiting}
         self._late = [one for key, one in waiting.items() if now_s - self._since[key] > self._patience_s(one)]
@@ -67,7 +68,7 @@ class Newcomers:
         ]
 
     def _patience_s(self, one: NodeView) -> float:
-        return max(PATIENCE_S, _WAKE_UPS * (one.wake_up_s or 0) / self._speed)
+        return max(PATIENCE_S, _WAKE_UPS * (one.wake_up_s or 0) / self._clock.speed)
 
 
 def _is_unknown(one: NodeView) -> bool:

@@ -13,7 +13,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Store
+from meterkast.ports import Clock, Store
 
 _BY_STATUS = {
     NodeStatus.AVAILABLE: Availability.AVAILABLE,
@@ -29,8 +29,9 @@ class Reach:
     A half-hour that is missing while a product's device was out of reach gets that as its cause.
     """
 
-    def __init__(self, store: Store, outages: Outages) -> None:
+    def __init__(self, store: Store, clock: Clock, outages: Outages) -> None:
         self._store = store
+        self._clock = clock
         self._outages = outages
         self._nodes: dict[NodeId, Node] = {}
         self._newest: dict[ProductId, AvailabilityChange] = {}
@@ -53,14 +54,14 @@ class Reach:
         self._nodes[made.id] = made
         return made
 
-    async def remove_node(self, identity: str, now_ms: UtcMs) -> None:
+    async def remove_node(self, identity: str) -> None:
         """See `ports.Inventory`. From now on nobody waits for its product."""
         await self._store.remove_node(identity)
         for node in list(self._nodes.values()):
             if node.description.identity == identity:
                 del self._nodes[node.id]
                 if (product_id := node.description.product_id) is not None:
-                    self._outages.reachable(product_id, Availability.AVAILABLE, now_ms)
+                    self._outages.reachable(product_id, Availability.AVAILABLE, self._clock.now_ms())
 
     async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
         """See `ports.Inventory`."""

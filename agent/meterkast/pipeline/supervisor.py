@@ -9,7 +9,7 @@ from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
 from meterkast.pipeline.backoff import Backoff
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Clock, Driver, Emit
+from meterkast.ports import Clock, Driver, DriverStatus, Emit, LinkState
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Supervisor:
         self._started_ns = 0
         self._away = True
         self._told = ""
+        self._mute = False
         self.restarts = 0
         self.problem = ""
         self.hint = ""
@@ -60,14 +61,26 @@ class Supervisor:
                 wait_s = self._stopped(str(error), error.hint, at_least_s=1.0)
             except ConfigError as error:
                 wait_s = self._stopped(str(error), error.hint, at_least_s=CONFIG_S)
-            except Exception as error:
-                # A driver's fault must not stop the other drivers, nor delivery.
+            except Exception as error:  # a driver's fault must not stop the other drivers, nor delivery
                 log.exception("driver failed", extra={"driver": self.driver.name})
                 wait_s = self._stopped(
                     f"internal error: {error!r}", "Please report this, with the log.", at_least_s=1.0
                 )
             await self._clock.sleep(wait_s)
             self.restarts += 1
+
+    def status(self) -> DriverStatus:
+        """What the driver tells of itself."""
+        try:
+            status = self.driver.status()
+        except Exception as error:  # a driver's fault must end neither the gateway nor the page
+            if not self._mute:
+                log.exception("driver tells nothing", extra={"driver": self.driver.name})
+            self._mute = True
+            detail = f"internal error: {error!r}. Please report this, with the log."
+            return DriverStatus(state=LinkState.LOST, detail=detail, counters={})
+        self._mute = False
+        return status
 
     def _take(self, batch: Batch) -> None:
         if self._away:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import ipaddress
 import logging
 import random
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from meterkast.address import loopback
 from meterkast.config import Config, control_socket, decode, nearest
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, zone
@@ -115,11 +115,7 @@ def refuse_real_platforms(uplinks: Mapping[str, Uplink]) -> None:
     for name, uplink in uplinks.items():
         for url in uplink.urls:
             host = urlsplit(url).hostname or ""
-            try:
-                loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-            except ValueError:
-                loopback = False
-            if not loopback:
+            if not loopback(host):
                 raise ConfigError(
                     f"uplinks.{name} sends to {host}, and the clock does not run at its real speed",
                     hint="With --speed every platform must be a stand-in on this machine (127.0.0.1).",
@@ -250,7 +246,6 @@ class Page(Door):
             snapshot=gateway.examiner.snapshot,
             store=gateway.store,
             grid=gateway.grid,
-            clock=gateway.clock,
         )
         running = await serve(app, gateway.config.page)
         self.url = running.url

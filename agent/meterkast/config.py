@@ -22,8 +22,6 @@ from meterkast.model.time import zone
 S = TypeVar("S", bound=msgspec.Struct)
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,7 +182,7 @@ def decode(kind: type[S], tree: Mapping[str, Any], path: str = "") -> S:
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        raise _explained(kind, tree, path, str(error)) from error
+        raise _explained(tree, path, str(error)) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -284,7 +282,7 @@ _FORMS = {
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>[^`]*)`)?$", re.DOTALL)
 
 
-def _explained(kind: type[msgspec.Struct], tree: Mapping[str, Any], path: str, text: str) -> ConfigError:
+def _explained(tree: Mapping[str, Any], path: str, text: str) -> ConfigError:
     match = _AT.match(text)
     assert match is not None
     what, inside = match["what"], match["at"] or ""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from meterkast.config import Config, Positive, Settings, decode, load, nearest, secret
+from meterkast.config import Config, Settings, decode, load, nearest, secret
 from meterkast.model.errors import ConfigError
 
 SECRET = "hunter2-5d1f0c"
@@ -17,7 +17,7 @@ SECRET = "hunter2-5d1f0c"
 
 class Channel(Settings, frozen=True):
     id: str
-    scale: Positive = 1.0
+    scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
 class Far(Settings, frozen=True):

@@ -220,6 +220,24 @@ async def test_a_store_that_refuses_costs_nothing_but_time(
     assert not refusals
 
 
+async def test_a_failure_of_ours_costs_one_telegram_and_is_logged_once(
+    bench: Bench, telegram: Telegram, catalog: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare = catalog.declare  # type: ignore[attr-defined]
+    faults = [RuntimeError("a mistake")] * 3
+
+    async def fail_thrice(*args: object) -> object:
+        if faults:
+            raise faults.pop()
+        return await declare(*args)
+
+    catalog.declare = fail_thrice  # type: ignore[attr-defined]
+    await bench.until(lambda: bool(bench.batches), telegram("nl-dsmr50.telegram"))
+    assert bench.counters["failed"] == 3
+    traces = [record for record in caplog.records if record.exc_info]
+    assert [trace.message for trace in traces] == ["telegram refused"]
+
+
 def test_settings_are_checked(catalog: object) -> None:
     assert KINDS["p1"] == p1.__name__
     for settings in ({"profile": "XX"}, {"key": "12"}, {"key_file": "/not/there"}):

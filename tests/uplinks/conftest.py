@@ -1,9 +1,9 @@
-"""What the tests of all uplinks need: a certificate authority, and a database with one closed half-hour."""
+"""What the tests of all uplinks need: an authority, a store, and a database with one closed half-hour."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, parse_iso
 from meterkast.model.units import Unit
 from meterkast.ports import Keep
-from meterkast_buffer.store import open_store
+from meterkast_buffer.store import SqliteStore, open_store
 
 NOW = datetime.now(UTC)
 NOON = parse_iso("2026-01-15T12:00:00+01:00")
@@ -100,3 +100,10 @@ def fill() -> Callable[[Path], Coroutine[None, None, None]]:
         await store.close()
 
     return filled
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await open_store(tmp_path / "meterkast.db")
+    yield opened
+    await opened.close()

@@ -37,10 +37,17 @@ def test_whatever_imports_it_first_its_own_context_trusts_nobody(first: str) -> 
 
 async def test_a_session_for_https_has_the_systems_authorities_and_one_for_plain_http_none() -> None:
     async with (
-        http.session(url="https://reset.build:8069") as secure,
-        http.session(url="http://127.0.0.1:8070") as plain,
+        http.session("https://reset.build:8069") as secure,
+        http.session("http://127.0.0.1:8070") as plain,
     ):
         assert secure.connector is not None
         assert plain.connector is not None
         assert secure.connector._ssl is tls_context()
         assert plain.connector._ssl is True
+
+
+@pytest.mark.parametrize("command", ["zwave", "status", "run", "check", "init", "p1", "outbox"])
+def test_a_command_that_is_only_asked_for_does_not_import_it(command: str) -> None:
+    code = f"import sys, meterkast.cli.{command}; print('aiohttp' in sys.modules)"
+    look = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert look.stdout.strip() == "False"

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from meterkast.pipeline.health import Snapshot
 
-House = Any  # the fixture's class lives in conftest.py, which is no module to import from
+from .house import House
+
 Browser = Any  # playwright is imported only where it is there
 
 CHROMIUM = os.environ.get("METERKAST_CHROMIUM", "/usr/bin/chromium")
@@ -210,7 +211,7 @@ async def test_without_javascript_everything_is_there(house: House, browser: Bro
     assert not await page.locator("#chart").is_visible()
     await page.select_option("#property", "5")
     await page.click(".choose button")
-    assert re.search(r"/\?property=5$", page.url)
+    await page.wait_for_url("**/?property=5")
     assert await page.locator("#property").input_value() == "5"
 
 

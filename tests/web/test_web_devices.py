@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,15 +12,7 @@ from meterkast.cli.status import as_text
 from meterkast.pipeline.health import HalfHourHealth, ProductHealth, PropertyHealth, Snapshot
 from meterkast.web import tones
 
-
-class House(Protocol):
-    """What this file uses of the made-up house; see conftest."""
-
-    snapshot: Snapshot
-
-    def change(self, **changes: Any) -> None: ...
-
-    async def get(self, path: str, **options: Any) -> tuple[int, str]: ...
+from .house import House
 
 
 def value(number: int, key: str, kind: str, newest: str | None, **more: Any) -> PropertyHealth:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -15,10 +14,10 @@ from meterkast.web.guard import CONNECTIONS, Gate
 from meterkast.web.rules import hosts
 from meterkast.web.server import serve
 
+from .house import House
+
 Server = web.Server
 FOREIGN = ["evil.example", "localhost.evil.example", "[::2]", "127.0.0.1.evil.example", "10.0.0.1"]
-
-House = Any  # the fixture's class lives in conftest.py, which is no module to import from
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9000", "127.0.0.1", "[::1]:8080", "localhost."])
@@ -76,6 +75,23 @@ async def test_a_failing_page_shows_no_trace(house: House, caplog: pytest.LogCap
     status, body = await house.get("/")
     assert (status, "Traceback" in body, "NoneType" in body) == (500, False, False)
     assert "page failed" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/static/nothing.js", "/api/nowhere"])
+async def test_an_address_that_is_not_there_leads_to_the_page(house: House, path: str) -> None:
+    status, body = await house.get(path)
+    assert status == 404
+    assert "The status page is at /." in body
+    assert body.startswith('{"error":') == path.startswith("/api/")
+
+
+async def test_a_store_that_refuses_is_logged_with_its_reason(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.store.close()
+    assert (await house.get("/api/half-hours?property=3"))[0] == 503
+    (told,) = [record for record in caplog.records if record.getMessage() == "page cannot answer"]
+    assert vars(told)["reason"]
 
 
 async def cut_off(reader: asyncio.StreamReader) -> bool:

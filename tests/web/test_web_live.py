@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from meterkast.web.events import STREAMS
 
-House = Any  # the fixture's class lives in conftest.py, which is no module to import from
+from .house import House
 
 
 async def parts(answer: Any) -> dict[str, str]:
@@ -52,9 +53,8 @@ async def test_a_client_that_leaves_gives_its_place_back(house: House) -> None:
 
 
 async def test_streams_share_one_rendering(house: House) -> None:
-    streams = [await house.client.get(house.url + "events") for _ in range(STREAMS)]
-    for stream in streams:
-        await parts(stream)
+    streams = await asyncio.gather(*(house.client.get(house.url + "events") for _ in range(STREAMS)))
+    await asyncio.gather(*map(parts, streams))
     assert house.asked < STREAMS
     for stream in streams:
         stream.close()

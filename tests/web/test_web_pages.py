@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from meterkast.pipeline.health import Snapshot
 
-House = Any  # the fixture's class lives in conftest.py, which is no module to import from
+from .house import House
 
 
 def text_of(html: str) -> str:

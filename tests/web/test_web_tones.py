@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from meterkast import words
 from meterkast.model.time import HOUR_MS
-from meterkast.web import tones, words
+from meterkast.web import tones
 
-House = Any  # the fixture's class lives in conftest.py, which is no module to import from
+from .house import House
 
 
 async def test_a_meter_is_green_only_when_fresh_and_measured(house: House) -> None:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         connection.request("GET", "/api/status")
         answer = connection.getresponse()
         body = answer.read()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise LinkLostError(
             f"no gateway answers at {host}:{page.port}: {error}",
             hint="Start it (systemctl start meterkast), or read its log (journalctl -u meterkast).",
@@ -48,7 +48,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(body.decode())
         return 0
-    snapshot = msgspec.json.decode(body, type=Snapshot)
+    try:
+        snapshot = msgspec.json.decode(body, type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise LinkLostError(
+            f"{host}:{page.port} answers in words that are not understood: {error}",
+            hint="Is that port Meterkast's? Then gateway and command are of different releases: restart the "
+            "gateway.",
+        ) from error
     print(as_text(snapshot))
     return 0 if snapshot.verdict == "ok" else 2
 

@@ -144,7 +144,8 @@ def _mapping(asked: Asked) -> int:
 
 def _name(asked: Asked) -> int:
     node = asked.control.rename(asked.args.node, asked.args.name)
-    print(wrapped(f'Device {node.node} is "{node.name}" now. Write that name in the uplinks too.'))
+    print(wrapped(f'Device {node.node} is "{node.name}" now.'))
+    print(wrapped("Where the configuration sends its values under the old name, write the new one."))
     return DONE
 
 
@@ -211,12 +212,11 @@ def _property(control: Control, text: str) -> int:
     for value in values:
         if value.key == key and value.property_id is not None:
             return value.property_id
-    raise ConfigError(
-        f'there is no "{text}"',
-        hint=f"It has: {', '.join(value.key for value in values if value.receiving)}."
-        if nodes
-        else "Write <product>/<key>; `meterkast zwave nodes` lists the products.",
-    )
+    hint = "Write <product>/<key>; `meterkast zwave nodes` lists the products."
+    if nodes:
+        settable = ", ".join(value.key for value in values if value.receiving)
+        hint = f"It has: {settable}." if settable else "It has nothing that can be set."
+    raise ConfigError(f'there is no "{text}"', hint=hint)
 
 
 def _known(control: Control, pendings: Sequence[PendingView]) -> dict[int, Known]:

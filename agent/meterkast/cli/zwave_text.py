@@ -10,7 +10,7 @@ from datetime import tzinfo
 
 from meterkast.model.time import UtcMs, to_datetime
 from meterkast.network import JobView, NodeView, PendingView, ValueView
-from meterkast.web.words import SiteTime, ago, amount, span
+from meterkast.words import SiteTime, ago, amount, span
 
 _NARROWEST, _USUAL, _WIDEST = 40, 60, 100
 

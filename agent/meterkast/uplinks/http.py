@@ -29,21 +29,21 @@ LONGEST_WAIT_S = 3600.0  # a far end that asks for more is asked again after an 
 
 
 def session(
-    *, ca_file: str = "", proxy: str = "", url: str = "", timeout_s: float = 30.0
+    url: str, *, ca_file: str = "", proxy: str = "", timeout_s: float = 30.0
 ) -> aiohttp.ClientSession:
     """A session for one far end; the caller closes it.
 
     Args:
+        url: The far end. The environment's proxy is looked up here, once: aiohttp would do so at every
+            request and read ~/.netrc too, which an Authorization header collides with.
         ca_file: PEM file with certificates to trust besides the system's.
         proxy: Address of a proxy, `http://user:password@host:port`; empty takes the environment's.
-        url: The far end. Where given, the environment's proxy is looked up once, for it; without it aiohttp
-            does so at every request, and reads ~/.netrc too (which an Authorization header collides with).
         timeout_s: Total time of one request.
 
     Raises:
         ConfigError: `ca_file` cannot be used.
     """
-    through = (proxy_for(url, proxy) if url else proxy) or None
+    through = proxy_for(url, proxy) or None
     plain = url.startswith("http://") and through is None
     connector = aiohttp.TCPConnector(
         ssl=True if plain else tls_context(ca_file),
@@ -54,7 +54,6 @@ def session(
     return aiohttp.ClientSession(
         connector=connector,
         proxy=through,
-        trust_env=not (url or proxy),
         timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S, sock_connect=CONNECT_S),
         # Platforms that count a cookie as their session include hosts given by address (the rig's).
         cookie_jar=aiohttp.CookieJar(unsafe=True),
@@ -103,12 +102,11 @@ def dead_link_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", DEAD_AFTER_S),
-        ("TCP_KEEPINTVL", 10),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", DEAD_AFTER_S * 1000),
+    for option, value in (
+        (socket.TCP_KEEPIDLE, DEAD_AFTER_S),
+        (socket.TCP_KEEPINTVL, 10),
+        (socket.TCP_KEEPCNT, 3),
+        (socket.TCP_USER_TIMEOUT, DEAD_AFTER_S * 1000),
     ):
-        if hasattr(socket, name):  # TCP_USER_TIMEOUT is Linux only
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        made.setsockopt(socket.IPPROTO_TCP, option, value)
     return made

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from meterkast.address import loopback
 from meterkast.model.errors import ConfigError
 from meterkast.ports import Check
 
@@ -65,7 +66,7 @@ def proxy_for(url: str, proxy: str = "") -> str:
     if proxy:
         return proxy
     parts = urlsplit(url)
-    if not parts.hostname or _own(parts.hostname) or proxy_bypass(parts.hostname):
+    if not parts.hostname or loopback(parts.hostname) or proxy_bypass(parts.hostname):
         return ""
     return getproxies().get({"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme), "")
 
@@ -165,14 +166,6 @@ async def _tls(writer: asyncio.StreamWriter, url: str, ca_file: str) -> Check:
         f"{_name(certificate.get('subject'))}, issued by {_name(certificate.get('issuer'))}, "
         f"valid until {certificate.get('notAfter', 'unknown')}",
     )
-
-
-def _own(host: str) -> bool:
-    """Whether it is this machine, which no proxy can reach."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _name(name: Any) -> str:

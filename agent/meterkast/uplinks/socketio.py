@@ -39,6 +39,8 @@ NAMESPACE_S = 20.0
 REQUEST_S = 30.0
 """Limit of one request of the polling transport: its 5 s are too short for 256 kB on a slow uplink."""
 
+log = logging.getLogger(__name__)
+
 _SILENT = logging.Logger("socketio")
 _SILENT.disabled = True
 
@@ -120,10 +122,12 @@ class Connection:
             engine = client.eio
             # Taken now: a close that is cut short hides the socket, and leaves it open while data is queued.
             wire = engine.ws.get_extra_info("socket") if engine.ws is not None else None
-            # Whatever goes wrong with the orderly end, the hard one follows; after a good one it is idle.
-            with contextlib.suppress(Exception):
+            try:
                 async with asyncio.timeout(GOODBYE_S):
                     await client.disconnect()
+            except Exception as error:  # anything, as at connecting; the hard end below follows all the same
+                reason = type(error).__name__
+                log.info("connection ended the hard way", extra={"to": self._at, "reason": reason})
             if wire is not None:
                 with contextlib.suppress(OSError):
                     wire.shutdown(socket.SHUT_RDWR)
@@ -142,7 +146,7 @@ class Connection:
     async def _connect(self, limit_s: float) -> None:
         try:
             self._session = http.session(
-                ca_file=self._ca_file, proxy=self._proxy, url=self._origin, timeout_s=REQUEST_S
+                self._origin, ca_file=self._ca_file, proxy=self._proxy, timeout_s=REQUEST_S
             )
         except ConfigError as error:
             raise MisconfiguredError(str(error), hint=error.hint) from error
@@ -167,8 +171,7 @@ class Connection:
                     socketio_path="socket.io",
                     wait_timeout=min(NAMESPACE_S, limit_s),
                 )
-        # The libraries raise anything from KeyError up where the far end is no Socket.IO server.
-        except Exception as error:
+        except Exception as error:  # the libraries raise anything where the far end is no Socket.IO server
             raise self._explained(error) from error
         self._open = True
         self._client.eio.on_broken(self._ended)

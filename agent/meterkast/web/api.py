@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from meterkast.model.quantity import text
 from meterkast.model.time import iso_local
 from meterkast.pipeline.health import PropertyHealth, Snapshot
+from meterkast.web.answers import BadRequestError, UnknownError, as_json, number
 from meterkast.web.gateway import Gateway
 from meterkast.web.half_hours import Row, read_day
-from meterkast.web.rules import BadRequestError, UnknownError
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_ID = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Api:
@@ -29,14 +27,14 @@ class Api:
 
     async def status(self, request: web.Request) -> web.Response:
         """`GET /api/status`: the whole snapshot."""
-        return _json(self._gateway.seen())
+        return as_json(self._gateway.seen())
 
     async def healthz(self, request: web.Request) -> web.Response:
         """`GET /healthz`: 200 "ok", or 503 and the problems. "attention" is still 200: data flows."""
         snapshot = self._gateway.seen()
         if snapshot.verdict != "problem":
             return web.Response(text="ok")
-        return _json({"sentence": snapshot.sentence, "problems": snapshot.problems}, status=503)
+        return as_json({"sentence": snapshot.sentence, "problems": snapshot.problems}, status=503)
 
     async def half_hours(self, request: web.Request) -> web.Response:
         """`GET /api/half-hours?property=ID&day=YYYY-MM-DD`: the closed half-hours of one day."""
@@ -49,7 +47,7 @@ class Api:
             )
         day = asked_day(request.query) or gateway.grid.date_of(snapshot.clock.now_ms)
         found = await read_day(gateway.store, gateway.grid, entry, day, snapshot.clock.now_ms)
-        return _json(
+        return as_json(
             {
                 "property": entry.id,
                 "unit": entry.unit,
@@ -82,15 +80,12 @@ def asked_property(query: Mapping[str, str], snapshot: Snapshot) -> PropertyHeal
     asked = query.get("property")
     if asked is None:
         return None
-    if not _ID.fullmatch(asked):
-        raise BadRequestError(
-            "`property` is not a number.", hint="Give a property's id; /api/status lists them."
-        )
+    wanted = number(asked, "property", "Give a property's id; /api/status lists them.")
     for product in snapshot.products:
         for entry in product.properties:
-            if entry.id == int(asked):
+            if entry.id == wanted:
                 return entry
-    raise UnknownError(f"There is no property {int(asked)}.", hint="/api/status lists them.")
+    raise UnknownError(f"There is no property {wanted}.", hint="/api/status lists them.")
 
 
 def asked_day(query: Mapping[str, str]) -> date | None:
@@ -109,7 +104,3 @@ def asked_day(query: Mapping[str, str]) -> date | None:
     if day is None or not 2000 <= day.year <= 2200:
         raise BadRequestError("`day` is not a day.", hint="Write it as 2025-11-21.")
     return day
-
-
-def _json(content: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from meterkast.web.rules import UnknownError
+from meterkast.web.answers import UnknownError
 
 FOLDER = Path(__file__).with_name("static")
 

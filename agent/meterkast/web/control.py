@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,15 +20,14 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from meterkast.model.errors import ConfigError, MeterkastError, RefusedError
+from meterkast.model.errors import ConfigError, RefusedError
 from meterkast.network import Frozen, JobRequest, JobView, Network, WriteRequest
 from meterkast.ports import Clock
-from meterkast.web.rules import BadRequestError, UnknownError
+from meterkast.web.answers import BadRequestError, UnknownError, as_json, number, plain_errors
 
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=msgspec.Struct)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 POLL_S = 25.0
 """How long a question after a job's next step is held; then the job is told as it is."""
@@ -38,10 +37,6 @@ _STOP_S = 1.0
 
 # A question is a few words; the longest is a Smart Start code of some 140 digits.
 _LARGEST_BYTES = 16 * 1024
-
-
-# Of a number in an address.
-_DIGITS = 9
 
 
 class Text(Frozen, frozen=True):
@@ -58,7 +53,10 @@ def application(networks: Mapping[str, Network], clock: Clock) -> web.Applicatio
         clock: So that who asks can tell ages in gateway time.
     """
     control = _Control(networks, clock)
-    app = web.Application(middlewares=[_plain_errors], client_max_size=_LARGEST_BYTES)
+    errors = plain_errors(
+        "control", _refusal, elsewhere="Gateway and command are of different releases: restart the gateway."
+    )
+    app = web.Application(middlewares=[errors], client_max_size=_LARGEST_BYTES)
     add = app.router.add_route
     add("GET", "/drivers", control.drivers)
     add("GET", "/{driver}/nodes", control.nodes)
@@ -83,56 +81,53 @@ class _Control:
         self._clock = clock
 
     async def drivers(self, request: web.Request) -> web.Response:
-        return _json({"now_ms": self._clock.now_ms(), "drivers": list(self._networks)})
+        return as_json({"now_ms": self._clock.now_ms(), "drivers": list(self._networks)})
 
     async def nodes(self, request: web.Request) -> web.Response:
-        return _json(self._network(request).nodes())
+        return as_json(self._network(request).nodes())
 
     async def values(self, request: web.Request) -> web.Response:
-        return _json(self._network(request).values(_number(request, "node")))
+        return as_json(self._network(request).values(_number(request, "node")))
 
     async def rename(self, request: web.Request) -> web.Response:
         network, node = self._network(request), _number(request, "node")
-        return _json(await network.rename(node, (await _asked(request, Text)).text))
+        return as_json(await network.rename(node, (await _asked(request, Text)).text))
 
     async def jobs(self, request: web.Request) -> web.Response:
-        return _json(self._network(request).jobs())
+        return as_json(self._network(request).jobs())
 
     async def start(self, request: web.Request) -> web.Response:
         network = self._network(request)
-        return _json(await network.start(await _asked(request, JobRequest)))
+        return as_json(await network.start(await _asked(request, JobRequest)))
 
     async def job(self, request: web.Request) -> web.Response:
         """With `?seen=N` held until the job has more than N steps, asks, or has ended."""
-        network, number = self._network(request), _number(request, "job")
-        if (seen := request.query.get("seen")) is None:
-            return _json(_job(network, number))
-        if not (seen.isascii() and seen.isdigit()) or len(seen) > _DIGITS:
-            raise BadRequestError(
-                f'`seen` = "{seen[:40]}" is not a number.', hint="Give how many steps are known."
-            )
+        network, job = self._network(request), _number(request, "job")
+        if "seen" not in request.query:
+            return as_json(_job(network, job))
+        seen = number(request.query["seen"], "seen", "Give how many steps are known.")
         try:
             async with asyncio.timeout(POLL_S):
-                return _json(await network.changed(number, int(seen)))
+                return as_json(await network.changed(job, seen))
         except TimeoutError:
-            return _json(_job(network, number))
+            return as_json(_job(network, job))
 
     async def answer(self, request: web.Request) -> web.Response:
-        network, number = self._network(request), _number(request, "job")
-        return _json(await network.answer(number, (await _asked(request, Text)).text))
+        network, job = self._network(request), _number(request, "job")
+        return as_json(await network.answer(job, (await _asked(request, Text)).text))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        return _json(await self._network(request).cancel(_number(request, "job")))
+        return as_json(await self._network(request).cancel(_number(request, "job")))
 
     async def write(self, request: web.Request) -> web.Response:
         network = self._network(request)
-        return _json(await network.write(await _asked(request, WriteRequest)))
+        return as_json(await network.write(await _asked(request, WriteRequest)))
 
     async def pending(self, request: web.Request) -> web.Response:
-        return _json(await self._network(request).pending())
+        return as_json(await self._network(request).pending())
 
     async def forget(self, request: web.Request) -> web.Response:
-        return _json(await self._network(request).forget(_number(request, "pending")))
+        return as_json(await self._network(request).forget(_number(request, "pending")))
 
     def _network(self, request: web.Request) -> Network:
         name = request.match_info["driver"]
@@ -144,18 +139,15 @@ class _Control:
 
 
 def _number(request: web.Request, name: str) -> int:
-    text = request.match_info[name]
-    if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS:
-        raise BadRequestError(f'{name} "{text[:40]}" is not a number.', hint="Give its number.")
-    return int(text)
+    return number(request.match_info[name], name, "Give its number.")
 
 
-def _job(network: Network, number: int) -> JobView:
-    for job in network.jobs():
-        if job.id == number:
-            return job
+def _job(network: Network, job: int) -> JobView:
+    for view in network.jobs():
+        if view.id == job:
+            return view
     raise RefusedError(
-        f"there is no job {number}",
+        f"there is no job {job}",
         hint="Jobs are kept until the gateway starts anew; `meterkast zwave jobs` lists them.",
     )
 
@@ -167,34 +159,8 @@ async def _asked(request: web.Request, kind: type[S]) -> S:
         raise BadRequestError(f"The question is not understood: {error}.", hint="Correct it.") from error
 
 
-def _json(content: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")
-
-
-def _refusal(status: int, what: str, hint: str) -> web.Response:
-    return _json({"error": what, "hint": hint}, status)
-
-
-@web.middleware
-async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error as JSON with a cure: 400 not understood, 404 not there, 409 refused, 503 not now."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _refusal(error.status, f"{request.method} {request.path}: {error.reason}.", "See the manual.")
-    except BadRequestError as error:
-        return _refusal(400, str(error), error.hint)
-    except UnknownError as error:
-        return _refusal(404, str(error), error.hint)
-    except RefusedError as error:
-        return _refusal(409, str(error), error.hint)
-    except MeterkastError as error:
-        return _refusal(503, str(error), error.hint)
-    except ConnectionError:
-        raise  # who asked went away; there is nobody to tell
-    except Exception:
-        log.exception("control failed", extra={"path": request.path})
-        return _refusal(500, "This failed inside the gateway.", "Its log says what went wrong.")
+def _refusal(request: web.Request, status: int, what: str, hint: str) -> web.Response:
+    return as_json({"error": what, "hint": hint}, status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

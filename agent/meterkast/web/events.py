@@ -45,7 +45,7 @@ class Live:
         """`GET /events`."""
         if self._open >= self._most:
             raise web.HTTPServiceUnavailable(
-                text=f"{self._most} pages are live already; this one tries again.",
+                reason=f"{self._most} pages are live already; this one tries again",
                 headers={"Retry-After": "10"},
             )
         self._open += 1

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from meterkast.model.time import Grid
 from meterkast.pipeline.health import ProductHealth, Snapshot, UplinkHealth
-from meterkast.ports import Clock, Store
+from meterkast.ports import Store
 
 SHOWN = 4
 """How many characters of a serial are shown."""
@@ -29,13 +29,11 @@ class Gateway:
         snapshot: How the gateway is now; cheap, and never raises on behalf of the store.
         store: For half-hours.
         grid: The site's wall clock.
-        clock: The time.
     """
 
     snapshot: Callable[[], Snapshot]
     store: Store
     grid: Grid
-    clock: Clock
 
     def seen(self) -> Snapshot:
         """The snapshot as anybody may see it."""

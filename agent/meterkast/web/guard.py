@@ -59,9 +59,9 @@ class _Guard(asyncio.Protocol):
             transport.abort()
             return
         self._deadline = asyncio.get_running_loop().call_later(self._gate.header_s, transport.abort)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+        transport.get_extra_info("socket").setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS
+        )
 
     def data_received(self, data: bytes) -> None:
         if self._deadline is not None:

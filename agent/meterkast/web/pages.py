@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from meterkast import words
 from meterkast.model.datatypes import METER, Kind
 from meterkast.model.errors import StorageError
 from meterkast.model.product import Medium
-from meterkast.model.quantity import text
 from meterkast.pipeline.health import ProductHealth, PropertyHealth, Snapshot
-from meterkast.web import tones, words
+from meterkast.web import tones
+from meterkast.web.answers import BadRequestError, UnknownError
 from meterkast.web.api import asked_day, asked_property
 from meterkast.web.assets import Assets
 from meterkast.web.gateway import Gateway
 from meterkast.web.half_hours import Day, read_day
-from meterkast.web.rules import BadRequestError, UnknownError
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 PARTS = ("verdict", "products", "uplinks", "gateway")
 """The parts of the page that change by themselves, named as template and element."""
 
-# What an electrician looks for first, besides registers.
+# What an electrician looks for first, besides registers: power taken and produced, temperature, humidity
+# and CO2.
 _FIRST_DATATYPES = {18, 62, 12, 75, 80}
+# How many values are shown at once of a device that has none of those.
 _FEW = 4
 
 
@@ -179,7 +181,7 @@ def _compiled(assets: Assets) -> Environment:
         asset=assets.address, stamp=assets.stamp, tones=tones, words=words, ordered=ordered
     )
     templates.filters.update(
-        span=words.span, ago=words.ago, size=words.size, unit=words.unit_name, decimal=text
+        span=words.span, ago=words.ago, size=words.size, unit=words.unit_name, shown=words.shown
     )
     for name in templates.list_templates():
         templates.get_template(name)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
-from collections.abc import Awaitable, Callable
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from meterkast.config import Page
-from meterkast.model.errors import MeterkastError, StorageError
-
-log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from meterkast.web.answers import Handler, as_json
 
 HEADERS = {
     # Nothing inline and nothing from elsewhere. Forms only ask this server (the choice of a property).
@@ -29,14 +22,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Server": "meterkast",
 }
-
-
-class BadRequestError(MeterkastError):
-    """The client asked for something that cannot be: 400."""
-
-
-class UnknownError(MeterkastError):
-    """The client asked for something that is not there: 404."""
 
 
 def hosts(page: Page) -> frozenset[str]:
@@ -55,20 +40,20 @@ def admission(page: Page) -> Middleware:
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         host = _name(request.headers.get("Host", ""))
         if host not in names and host != _own_address(request):
-            return _refusal(
+            return refusal(
                 request,
                 421,
                 f'This gateway does not answer to the name "{host[:80]}".',
                 "Use its address, or add the name to page.allowed_hosts.",
             )
         if request.method not in ("GET", "HEAD"):
-            answer = _refusal(
+            answer = refusal(
                 request, 405, "Only GET and HEAD are answered here.", "Nothing can be changed here."
             )
             answer.headers["Allow"] = "GET, HEAD"
             return answer
         if request.body_exists:
-            answer = _refusal(request, 413, "A request's body is not read here.", "Ask without one.")
+            answer = refusal(request, 413, "A request's body is not read here.", "Ask without one.")
             answer.force_close()
             return answer
         return await handler(request)
@@ -76,32 +61,11 @@ def admission(page: Page) -> Middleware:
     return admit
 
 
-@web.middleware
-async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A middleware that turns every error into plain text or JSON, with a cure and without a trace."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status == 404:
-            return _refusal(request, 404, "There is no such page.", "The status page is at /.")
-        return _refusal(
-            request, error.status, error.text or error.reason, "", error.headers.get("Retry-After")
-        )
-    except BadRequestError as error:
-        return _refusal(request, 400, str(error), error.hint)
-    except UnknownError as error:
-        return _refusal(request, 404, str(error), error.hint)
-    except StorageError as error:
-        log.warning("page without half-hours", extra={"path": request.path, "reason": str(error)})
-        return _refusal(request, 503, str(error), error.hint)
-    except ConnectionError:
-        raise  # the client went away; there is nobody to tell
-    except Exception:
-        # A fault in one page is answered in words, without the trace that aiohttp would log and show.
-        log.exception("page failed", extra={"path": request.path})
-        return _refusal(
-            request, 500, "This page failed.", "Try again; the gateway's log says what went wrong."
-        )
+def refusal(request: web.Request, status: int, what: str, do: str) -> web.Response:
+    """A refusal as JSON for programs, in words for people."""
+    if request.path.startswith("/api/"):
+        return as_json({"error": what, "do": do}, status)
+    return web.Response(status=status, text=f"{what} {do}".strip() + "\n")
 
 
 async def harden(request: web.Request, response: web.StreamResponse) -> None:
@@ -109,16 +73,6 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
-
-
-def _refusal(
-    request: web.Request, status: int, what: str, do: str, retry_after: str | None = None
-) -> web.Response:
-    headers = {"Retry-After": retry_after} if retry_after else None
-    if request.path.startswith("/api/"):
-        body = msgspec.json.encode({"error": what, "do": do})
-        return web.Response(status=status, body=body, content_type="application/json", headers=headers)
-    return web.Response(status=status, text=f"{what} {do}".strip() + "\n", headers=headers)
 
 
 def _name(host: str) -> str:

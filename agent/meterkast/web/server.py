@@ -13,8 +13,9 @@ from meterkast.config import Page
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid
 from meterkast.pipeline.health import Snapshot
-from meterkast.ports import Clock, Store
+from meterkast.ports import Store
 from meterkast.web import guard, rules
+from meterkast.web.answers import plain_errors
 from meterkast.web.api import Api
 from meterkast.web.assets import Assets
 from meterkast.web.events import Live
@@ -28,9 +29,7 @@ log = logging.getLogger(__name__)
 _STOP_S = 2.0
 
 
-def application(
-    page: Page, *, snapshot: Callable[[], Snapshot], store: Store, grid: Grid, clock: Clock
-) -> web.Application:
+def application(page: Page, *, snapshot: Callable[[], Snapshot], store: Store, grid: Grid) -> web.Application:
     """The page as an application that listens nowhere yet.
 
     Args:
@@ -38,14 +37,14 @@ def application(
         snapshot: How the gateway is now; asked at every request and, for live pages, every two seconds.
         store: For half-hours.
         grid: The site's wall clock.
-        clock: The time.
     """
-    gateway = Gateway(snapshot=snapshot, store=store, grid=grid, clock=clock)
+    gateway = Gateway(snapshot=snapshot, store=store, grid=grid)
     assets = Assets()
     pages = Pages(gateway, assets)
     live = Live(pages)
     api = Api(gateway)
-    app = web.Application(middlewares=[rules.plain_errors, rules.admission(page)], client_max_size=1024)
+    errors = plain_errors("page", rules.refusal, elsewhere="The status page is at /.")
+    app = web.Application(middlewares=[errors, rules.admission(page)], client_max_size=1024)
     app.on_response_prepare.append(rules.harden)
 
     async def stop(_: web.Application) -> None:

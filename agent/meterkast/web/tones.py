@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from meterkast import words
 from meterkast.model.datatypes import Kind
 from meterkast.model.half_hour import Cause, State
 from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
@@ -20,7 +21,6 @@ from meterkast.pipeline.health import (
     StorageHealth,
     UplinkHealth,
 )
-from meterkast.web import words
 
 
 class Tone(NamedTuple):
@@ -130,7 +130,7 @@ def nothing_because(entry: PropertyHealth) -> str:
         return "not read since the start"
     if entry.fresh:
         return ""
-    last = f"{entry.word or entry.value} {words.unit_name(entry.unit)}".strip()
+    last = f"{entry.word or words.shown(entry.value, entry)} {words.unit_name(entry.unit)}".strip()
     return (
         f"last was {last}, too old to count"
         if entry.age_s is None

@@ -58,11 +58,12 @@ class Opener:
 
     def _plain(self, data: bytes) -> bytes:
         apdu = _apdu(data)
+        from dlms_cosem.exceptions import DecryptionError
+
         try:
             return bytes(apdu.to_plain_apdu(self._key, self._auth_key))
-        except Exception:
-            # The library lets errors of its own, of cryptography and of struct out. All mean that this key
-            # does not open it, which `open` says and counts.
+        except (DecryptionError, NotImplementedError, ValueError):
+            # Another key's tag, no encryption at all, a key or title of another length: not opened.
             return b""
 
     def _unauthenticated(self, data: bytes) -> bytes:
@@ -77,7 +78,7 @@ class Opener:
         apdu = _apdu(data)
         try:
             text = bytes(_decrypt_without_verification(apdu, self._key))
-        except Exception:  # as in `_plain`: the key does not open it
+        except ValueError:  # a title of another length: not opened
             return b""
         return text if [frame.checksum for frame in verified(text)] == [Checksum.OK] else b""
 
@@ -95,9 +96,9 @@ def _apdu(data: bytes) -> Any:  # the library has no types
 
     try:
         return GeneralGlobalCipher.from_bytes(data)
-    except Exception as error:  # of struct, of enums, of asserts: all mean damage
+    except (IndexError, ValueError) as error:
         raise SealedError(
-            f"a damaged encrypted telegram: {error}", hint="Check cable and plug if it happens often."
+            "a damaged encrypted telegram", hint="Check cable and plug if it happens often."
         ) from error
 
 

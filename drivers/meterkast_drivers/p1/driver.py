@@ -85,7 +85,7 @@ class P1Driver:
         self._detail = f"{settings.port}: opening"
         self._settled: tuple[str, int | None] | None = None
         self._sample = bytearray()
-        self._complaining = False
+        self._complaints: set[type] = set()
 
     def status(self) -> DriverStatus:
         tally = self._reader.tally
@@ -206,8 +206,7 @@ class P1Driver:
                 continue
             except Exception as error:  # one telegram must never end the reading of all others
                 self._failed += 1
-                self._reject(frame, f"could not be read: {type(error).__name__}: {error}")
-                log.exception("telegram could not be read", extra={"driver": self.name})
+                self._reject(frame, f"could not be read: {type(error).__name__}: {error}", error)
                 continue
             if batches is None:
                 continue
@@ -239,16 +238,17 @@ class P1Driver:
         form = reader.form
         if form is not None and form.at is not None:
             self._clock.offer(form.at, seen_ns)
-        if self._complaining:
-            self._complaining = False
+        if self._complaints:
+            self._complaints.clear()
             log.info("telegrams are good again", extra={"driver": self.name})
         return batches
 
-    def _reject(self, frame: Frame, why: str) -> None:
+    def _reject(self, frame: Frame, why: str, failure: Exception | None = None) -> None:
         self.rejected.append((frame.data + frame.given, why))
-        if not self._complaining:
-            self._complaining = True
-            log.warning("telegram refused", extra={"driver": self.name, "reason": why})
+        # What repeats with every telegram is logged once; a failure of ours is no damage of the line.
+        if type(failure) not in self._complaints:
+            self._complaints.add(type(failure))
+            log.warning("telegram refused", extra={"driver": self.name, "reason": why}, exc_info=failure)
 
     def _reading(self, name: str, speed: int | None) -> None:
         form = self._reader.form

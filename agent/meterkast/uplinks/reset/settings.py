@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from meterkast import config
+from meterkast.address import nearby
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.errors import ConfigError
 
@@ -131,7 +131,7 @@ def target(settings: Settings) -> tuple[str, str]:
             f"`{SECTION}.url` = {written!r} does not say which namespace",
             hint=f'Write it as the document does, with /v2: "{DOCUMENTED_URL}".',
         )
-    if parts.scheme == "http" and not _nearby(host):
+    if parts.scheme == "http" and not nearby(host):
         raise ConfigError(
             f"`{SECTION}.url` = {written!r} would send the secret in the clear",
             hint="Write https://. Without TLS only this machine and private networks are allowed.",
@@ -166,11 +166,3 @@ def daily_at(settings: Settings) -> tuple[int, int]:
             hint='Write hours and minutes: "01:00".',
         )
     return int(match[1]), int(match[2])
-
-
-def _nearby(host: str) -> bool:
-    """Whether a host is this machine or in a private network, where the stand-in of the rig runs."""
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return host == "localhost" or "." not in host

@@ -6,13 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from meterkast.model.delivery import Item, ItemId
-from meterkast.model.half_hour import HalfHour
-from meterkast.model.product import PropertyId
-from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs, iso_local
-from meterkast.model.units import Unit
-from meterkast.ports import Wanted
-from meterkast.uplinks.context import Closed, Newest
+from meterkast.model.time import Grid, UtcMs, iso_local
+from meterkast.uplinks.context import Newest
+from meterkast.uplinks.example import example
 from meterkast.uplinks.reset.monitors import (
     CREATE,
     MODIFY,
@@ -31,20 +27,6 @@ Kept = Callable[[str], Awaitable[str | None]]
 """What the gateway keeps of a monitor, by connection_id: what RESET acknowledged."""
 
 MASK = "…"
-
-_EXAMPLES = {
-    # In canonical units; plainly no one's meter.
-    Unit.WATT_HOUR: Quantity(1_234_567),
-    Unit.LITRE: Quantity(1_234_567),
-    Unit.CELSIUS: Quantity(2050, 2),
-    Unit.PERCENT: Quantity(4800, 2),
-    Unit.PARTS_PER_MILLION: Quantity(61_200, 2),
-    Unit.PARTS_PER_BILLION: Quantity(12_300, 2),
-    Unit.MICROGRAM_PER_CUBIC_METRE: Quantity(1234, 2),
-    Unit.MILLIVOLT: Quantity(65_000, 2),
-    Unit.PH: Quantity(720, 2),
-    Unit.KILOGRAM: Quantity(123, 1),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +82,7 @@ async def _readings(plan: Plan, site: Site, message_id: str, newest: Newest) -> 
     closed = await newest(plan.wanted())
     what = "the newest closed half-hour"
     if closed is None:
-        what, closed = "EXAMPLE VALUES, nothing is closed yet", _example(plan.wanted(), site)
+        what, closed = "EXAMPLE VALUES, nothing is closed yet", example(plan.wanted(), site.grid, site.now_ms)
     end_ms, half_hours = closed
     head = f"# event readings: {plan.connection_id}, {what}"
     payload = compose(plan, iso_local(end_ms, site.grid.zone), half_hours)
@@ -111,18 +93,3 @@ async def _readings(plan: Plan, site: Site, message_id: str, newest: Newest) -> 
         head,
         *(readings_message(plan.connection_id, part.elements, message_id) for part in parts([item])),
     ]
-
-
-def _example(wanted: Wanted, site: Site) -> Closed:
-    end_ms = site.grid.start_of(site.grid.end_of(site.now_ms))
-    return end_ms, {
-        binding: HalfHour(
-            property_id=PropertyId(number),
-            end_ms=end_ms,
-            length_ms=HALF_HOUR_MS,
-            value=_EXAMPLES.get(binding.unit or Unit.NONE, Quantity(123)),
-            taken_ms=end_ms,
-            count=1,
-        )
-        for number, binding in enumerate(wanted.bindings)
-    }

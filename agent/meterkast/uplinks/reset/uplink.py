@@ -10,7 +10,6 @@ not an empty outbox that ends a session.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -278,6 +277,8 @@ class ResetUplink:
         return Acknowledged.of(kept, self._account)
 
     async def _keep(self, plan: Plan, text: str) -> None:
-        # If it cannot be kept, RESET is told once more after the next start, which is harmless.
-        with contextlib.suppress(StorageError):
+        try:
             await self._context.store.set_state(SCOPE, plan.connection_id, text)
+        except StorageError as error:
+            # RESET is told once more after the next start, which is harmless.
+            log.warning("monitor not kept", extra={"uplink": self.name, "reason": str(error)})

@@ -55,7 +55,7 @@ class Client:
         self._post_url, self._read_url = urls(settings)
         self._credentials = credentials
         self._session = http.session(
-            ca_file=settings.ca_file, proxy=settings.proxy, url=self._post_url, timeout_s=settings.timeout_s
+            self._post_url, ca_file=settings.ca_file, proxy=settings.proxy, timeout_s=settings.timeout_s
         )
 
     async def close(self) -> None:

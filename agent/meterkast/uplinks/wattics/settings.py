@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from meterkast import config
+from meterkast.address import nearby
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import MINUTE_MS
 from meterkast.model.units import POWERS, Unit
@@ -178,7 +178,7 @@ def urls(settings: Settings) -> tuple[str, str]:
         raise ConfigError(
             f"`{SECTION}.endpoint` holds a user or password", hint="Set user and password_file instead."
         )
-    if parts.scheme == "http" and not _nearby(host):
+    if parts.scheme == "http" and not nearby(host):
         raise ConfigError(
             f"`{SECTION}.endpoint` = {written!r} would send the password in the clear",
             hint="Write https://. Without TLS only this machine and private networks are allowed.",
@@ -223,8 +223,6 @@ def _credentials(section: Settings | Meter, path: str, *, own: bool) -> Credenti
         # RFC 7617, section 2: a user-id cannot hold a colon.
         raise ConfigError(f"`{path}.user` holds a colon", hint="Write the user name alone.")
     password = config.secret(section.password, section.password_file, f"{path}.password")
-    if not password:
-        raise ConfigError(f"`{path}.password_file` is empty", hint="Write the password into that file.")
     return Credentials(user=section.user, password=password, own=own)
 
 
@@ -305,11 +303,3 @@ def _binding(written: str, unit: Unit, path: str) -> Binding:
             hint='Write it as "<meter>/<property>": "electricity/import_total".',
         )
     return Binding(product=product, key=key, unit=unit)
-
-
-def _nearby(host: str) -> bool:
-    """Whether a host is this machine or in a private network, where the stand-in of the rig runs."""
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return host == "localhost" or "." not in host

@@ -50,7 +50,7 @@ async def https(shown: ssl.SSLContext) -> AsyncIterator[str]:
 
 async def asked(url: str, ca_file: str = "") -> str:
     """What a request gets, or the explanation of what it met."""
-    async with http.session(ca_file=ca_file, url=url) as session:
+    async with http.session(url, ca_file=ca_file) as session:
         try:
             async with session.get(url, allow_redirects=False) as response:
                 return await response.text()
@@ -149,11 +149,11 @@ async def test_probe_goes_through_a_proxy(authority: Any) -> None:
         assert (refused.name, refused.ok) == ("PROXY", False)
         assert "user and password" in refused.detail
         async with (
-            http.session(ca_file=authority.file, proxy=f"http://u:p@{host}") as session,
+            http.session(url, ca_file=authority.file, proxy=f"http://u:p@{host}") as session,
             session.get(url) as response,
         ):
             assert await response.text() == "fine"
-        async with http.session(proxy=f"http://{host}") as session:
+        async with http.session(url, proxy=f"http://{host}") as session:
             with pytest.raises(aiohttp.ClientHttpProxyError) as caught:
                 await session.get(url)
         assert http.explain(caught.value, url)[0] == "the proxy asks for user and password"
@@ -203,7 +203,7 @@ def test_socket_notices_a_dead_link() -> None:
 
 async def test_connection_test_reads_every_meter_and_sends_nothing() -> None:
     async with wattics.serving(username="u", password="p", meters=["m1", "m2"]) as server:
-        async with http.session() as session:
+        async with http.session(server.url) as session:
             for stamp in ("2026-01-15T12:00:00.000+01:00",):
                 packet = f'{{"id":"m2","tsISO8601":"{stamp}","value":1}}'
                 headers = {"Authorization": http.basic("u", "p")}

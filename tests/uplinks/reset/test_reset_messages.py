@@ -1,4 +1,4 @@
-"""What goes to RESET, byte for byte: definitions, readings of all four modules, and how they are divided."""
+"""Readings as they go to RESET, byte for byte: all four modules, how they are divided, when they go."""
 
 from __future__ import annotations
 
@@ -9,45 +9,24 @@ from typing import Any
 
 import pytest
 
-from meterkast import config
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import Grid, UtcMs, iso_local, parse_iso, zone
 from meterkast.ports import Binding, Wanted
-from meterkast.uplinks.reset import Settings
+from meterkast.uplinks.context import Closed
 from meterkast.uplinks.reset.attempts import MOST_REMEMBERED, Attempts
-from meterkast.uplinks.reset.monitors import (
-    CREATE,
-    MODIFY,
-    Acknowledged,
-    account,
-    compact,
-    definition,
-    monitor_message,
-    unknown_monitor,
-)
+from meterkast.uplinks.reset.monitors import CREATE, Acknowledged, account, definition, monitor_message
 from meterkast.uplinks.reset.plan import Plan, plans
 from meterkast.uplinks.reset.readings import MOST_BYTES, compose, parts, readings_message
 from meterkast.uplinks.reset.schedule import daily_due_ms
-from meterkast.uplinks.reset.show import Closed, Site, show
+from meterkast.uplinks.reset.show import Site, show
 
 AMSTERDAM = Grid(zone("Europe/Amsterdam"))
 STAMP = "2026-01-15T12:00:00.000+01:00"
 NOON = parse_iso(STAMP)
 HEAD = '{"connection_id":"M1","reading_time":"2026-01-15T12:00:00.000+01:00",'
-
-
-def settings(**monitor: Any) -> Settings:
-    tree = {"connection_id": "M1", "brand": "b", "sku": "s", "serial": "1"} | monitor
-    return config.decode(Settings, {"client_id": "id", "monitors": [tree]}, "uplinks.reset")
-
-
-def plan(module: str, *channels: dict[str, str], **monitor: Any) -> Plan:
-    listed = [{"id": f"c{n:02}", "readings": readings} for n, readings in enumerate(channels, 1)]
-    [made] = plans(settings(module=module, **({"channels": listed} if listed else {}), **monitor))
-    return made
 
 
 def closed(
@@ -72,103 +51,10 @@ def item(number: int, payload: bytes) -> Item:
     return Item(id=ItemId(number), uplink="reset", stream="M1", at_ms=UtcMs(number), payload=payload)
 
 
-# ---- definitions ----
-
-
-def test_energy_monitor_is_created_as_documented() -> None:
-    [made] = plans(
-        settings(
-            label="Meter cupboard",
-            module="energy",
-            calibrated="2022-08-01T00:00:00+08:00",
-            channels=[
-                {"id": "c01", "label": "1st_floor", "readings": {"power_consumption": "E1/import_total"}},
-                {"id": "c02", "readings": {"power_consumption": "E2/import_total"}},
-            ],
-        )
-    )
-    assert monitor_message(CREATE, definition(made), "mi_1") == (
-        '{"message_type":"create","message_id":"mi_1","data":{"label":"Meter cupboard","connection_id":"M1",'
-        '"module":"energy","meta":{"monitor_detail":{"monitor_brand":"b","monitor_sku":"s",'
-        '"monitor_serial_id":"1","last_monitor_calibration_date":"2022-08-01T00:00:00+08:00"},'
-        '"included_parameters":{"power_consumption":{"unit":"kWh"}}},"channels":[{"channel_id":"c01",'
-        '"channel_label":"1st_floor"},{"channel_id":"c02"}]}}'
-    )
-
-
-def test_modify_is_create_without_module() -> None:
-    made = plan("energy", {"power_consumption": "E1/import_total"})
-    assert monitor_message(MODIFY, definition(made), "mi_2") == (
-        '{"message_type":"modify","message_id":"mi_2","data":{"connection_id":"M1","meta":{"monitor_detail":'
-        '{"monitor_brand":"b","monitor_sku":"s","monitor_serial_id":"1"},"included_parameters":'
-        '{"power_consumption":{"unit":"kWh"}}},"channels":[{"channel_id":"c01"}]}}'
-    )
-
-
-def test_air_monitor_has_no_channels_and_the_documents_units_and_order() -> None:
-    readings = {name: f"a/{name}" for name in ("pm10", "rh", "temp", "co2", "tvoc", "pm2p5")}
-    told = definition(plan("air", readings=readings))
-    assert compact(told["meta"]["included_parameters"]) == (
-        '{"pm2p5":{"unit":"ug/m3"},"tvoc":{"unit":"ppb"},"co2":{"unit":"ppm"},"temp":{"unit":"C"},'
-        '"rh":{"unit":"%RH"},"pm10":{"unit":"ug/m3"}}'
-    )
-    assert "channels" not in told
-
-
-def test_water_monitor_declares_what_any_of_its_channels_measures() -> None:
-    made = plan(
-        "water",
-        {"ph": "w/ph", "water_flow": "w/volume"},
-        {"orp": "w/orp", "tds": "w/tds", "water_temp": "w/temp"},
-    )
-    assert compact(definition(made)["meta"]["included_parameters"]) == (
-        '{"water_flow":{"unit":"L"},"water_temp":{"unit":"C"},"tds":{"unit":"ppm"},"orp":{"unit":"mv"},'
-        '"ph":{"unit":"ph"}}'
-    )
-
-
-def test_channel_gone_from_the_configuration_stays_in_the_definition() -> None:
-    before = definition(plan("energy", {"power_consumption": "a/i"}, {"power_consumption": "b/i"}))
-    after = definition(plan("energy", {"power_consumption": "a/i"}), before)
-    assert [channel["channel_id"] for channel in after["channels"]] == ["c01", "c02"]
-
-
-def test_what_one_account_acknowledged_says_nothing_of_another() -> None:
-    mine, other = account(settings(module="energy")), "other"
-    told = definition(plan("energy", {"power_consumption": "a/i"}))
-    kept = Acknowledged(mine, told).text()
-    assert Acknowledged.of(kept, mine) == Acknowledged(mine, told)
-    assert Acknowledged.of(kept, other) is None
-    assert Acknowledged.of(None, mine) is None
-
-
-@pytest.mark.parametrize(
-    ("words", "unknown"),
-    [
-        ('data.connection_id: no monitor "M1"; create it first', True),
-        ("Monitor not found", True),
-        ("Monitor does not exist.", True),
-        ("Unknown connection_id", True),
-        ("A monitor must be created first before data can be pushed.", True),
-        ("data.connection_id: monitor M1 is refused", False),
-        ('data.readings[0].power_consumption[0].channel_id: "c9" is not a channel of monitor "M1"', False),
-        ("reading_time is invalid", False),
-        ("", False),
-    ],
-)
-def test_only_words_about_an_unknown_monitor_lead_to_creating_it(words: str, unknown: bool) -> None:
-    assert unknown_monitor(words) is unknown
-
-
-def test_nan_cannot_be_written() -> None:
-    with pytest.raises(ValueError, match="JSON compliant"):
-        compact({"reading": float("nan")})
-
-
 # ---- readings ----
 
 
-def test_energy_is_sent_in_kwh_with_every_digit_of_the_meter() -> None:
+def test_energy_is_sent_in_kwh_with_every_digit_of_the_meter(plan: Any) -> None:
     made = plan("energy", {"power_consumption": "E1/import_total"}, {"power_consumption": "E2/import_total"})
     assert composed(
         made, closed("E1/import_total", Quantity(84_270)), closed("E2/import_total", Quantity(0))
@@ -178,7 +64,7 @@ def test_energy_is_sent_in_kwh_with_every_digit_of_the_meter() -> None:
     )
 
 
-def test_water_is_sent_in_whole_litres_and_means_with_their_digits() -> None:
+def test_water_is_sent_in_whole_litres_and_means_with_their_digits(plan: Any) -> None:
     made = plan("water", {"water_flow": "w/volume", "water_temp": "w/temp", "ph": "w/ph"})
     assert composed(
         made,
@@ -191,7 +77,7 @@ def test_water_is_sent_in_whole_litres_and_means_with_their_digits() -> None:
     )
 
 
-def test_air_sends_every_declared_parameter_and_null_where_one_is_missing() -> None:
+def test_air_sends_every_declared_parameter_and_null_where_one_is_missing(plan: Any) -> None:
     made = plan("air", readings={"co2": "a/co2", "temp": "a/temp", "tvoc": "a/tvoc", "rh": "a/rh"})
     assert (
         composed(
@@ -205,12 +91,12 @@ def test_air_sends_every_declared_parameter_and_null_where_one_is_missing() -> N
     )
 
 
-def test_tvoc_in_mg_per_m3_is_converted_and_never_written_with_an_exponent() -> None:
+def test_tvoc_in_mg_per_m3_is_converted_and_never_written_with_an_exponent(plan: Any) -> None:
     made = plan("air", readings={"tvoc": "a/tvoc"}, units={"tvoc": "mg/m3"})
     assert composed(made, closed("a/tvoc", Quantity(1, 4))) == HEAD + '"tvoc":0.0000001}'
 
 
-def test_nothing_is_sent_for_a_half_hour_without_any_value() -> None:
+def test_nothing_is_sent_for_a_half_hour_without_any_value(plan: Any) -> None:
     energy = plan("energy", {"power_consumption": "E1/i"}, missing="null")
     air = plan("air", readings={"co2": "a/co2"})
     assert composed(energy, closed("E1/i", None)) == ""
@@ -218,13 +104,13 @@ def test_nothing_is_sent_for_a_half_hour_without_any_value() -> None:
     assert composed(air, closed("a/co2", None)) == ""
 
 
-def test_suspect_value_counts_as_missing() -> None:
+def test_suspect_value_counts_as_missing(plan: Any) -> None:
     made = plan("energy", {"power_consumption": "E1/i"}, {"power_consumption": "E2/i"})
     values = closed("E1/i", Quantity(1000)), closed("E2/i", Quantity(9_999_999), State.SUSPECT)
     assert composed(made, *values) == HEAD + '"power_consumption":[{"channel_id":"c01","reading":1.000}]}'
 
 
-def test_late_value_is_sent() -> None:
+def test_late_value_is_sent(plan: Any) -> None:
     made = plan("energy", {"power_consumption": "E1/i"})
     assert '"reading":1.000' in composed(made, closed("E1/i", Quantity(1000), State.LATE))
 
@@ -236,13 +122,15 @@ def test_late_value_is_sent() -> None:
         ("null", '[{"channel_id":"c01","reading":1.000},{"channel_id":"c02","reading":null}]'),
     ],
 )
-def test_missing_channel_is_left_out_or_null_as_the_setting_says(missing: str, entries: str) -> None:
+def test_missing_channel_is_left_out_or_null_as_the_setting_says(
+    plan: Any, missing: str, entries: str
+) -> None:
     made = plan("energy", {"power_consumption": "E1/i"}, {"power_consumption": "E2/i"}, missing=missing)
     values = closed("E1/i", Quantity(1000)), closed("E2/i", None)
     assert composed(made, *values) == f'{HEAD}"power_consumption":{entries}}}'
 
 
-def test_required_parameter_without_a_value_is_there_and_empty() -> None:
+def test_required_parameter_without_a_value_is_there_and_empty(plan: Any) -> None:
     made = plan("water", {"water_flow": "w/volume", "water_temp": "w/temp", "tds": "w/tds"})
     values = closed("w/volume", Quantity(5)), closed("w/temp", None), closed("w/tds", None)
     assert (
@@ -250,7 +138,7 @@ def test_required_parameter_without_a_value_is_there_and_empty() -> None:
     )
 
 
-def test_bin_weight_is_the_maximum_and_emptyings_come_before_it() -> None:
+def test_bin_weight_is_the_maximum_and_emptyings_come_before_it(plan: Any) -> None:
     made = plan("circularity", {"bin_weight": "s1/weight"}, {"bin_weight": "s2/weight"}, emptyings=True)
     written = composed(
         made,
@@ -264,7 +152,7 @@ def test_bin_weight_is_the_maximum_and_emptyings_come_before_it() -> None:
     )
 
 
-def test_emptyings_are_only_sent_where_they_are_switched_on() -> None:
+def test_emptyings_are_only_sent_where_they_are_switched_on(plan: Any) -> None:
     made = plan("circularity", {"bin_weight": "s1/weight"})
     assert (
         composed(made, closed("s1/weight", Quantity(255, 1), emptyings=(255,)))
@@ -272,7 +160,7 @@ def test_emptyings_are_only_sent_where_they_are_switched_on() -> None:
     )
 
 
-def test_both_half_hours_of_the_night_the_clock_goes_back_have_their_own_time() -> None:
+def test_both_half_hours_of_the_night_the_clock_goes_back_have_their_own_time(plan: Any) -> None:
     made = plan("energy", {"power_consumption": "E1/i"})
     first = parse_iso("2026-10-25T00:30:00Z")
     times = []
@@ -289,7 +177,7 @@ def test_both_half_hours_of_the_night_the_clock_goes_back_have_their_own_time() 
     ]
 
 
-def test_names_are_written_as_json_whatever_is_in_them() -> None:
+def test_names_are_written_as_json_whatever_is_in_them(settings: Any) -> None:
     [made] = plans(
         settings(module="energy", channels=[{"id": 'é"1', "readings": {"power_consumption": "e/i"}}])
     )
@@ -391,7 +279,7 @@ def test_a_day_of_50_half_hours_is_due_at_one_time() -> None:
 # ---- show ----
 
 
-async def test_show_prints_the_messages_and_hides_the_secret() -> None:
+async def test_show_prints_the_messages_and_hides_the_secret(settings: Any) -> None:
     made = settings(module="energy", channels=[{"id": "c01", "readings": {"power_consumption": "e/i"}}])
     half_hours = dict([closed("e/i", Quantity(84_276))])
 
@@ -410,7 +298,7 @@ async def test_show_prints_the_messages_and_hides_the_secret() -> None:
     assert not any("EXAMPLE" in line for line in lines)
 
 
-async def test_show_marks_examples_and_says_what_is_acknowledged_already() -> None:
+async def test_show_marks_examples_and_says_what_is_acknowledged_already(settings: Any) -> None:
     made = settings(module="air", readings={"co2": "a/co2"})
 
     async def newest(wanted: Wanted) -> Closed | None:

@@ -1,12 +1,15 @@
-"""Numbers and instants as a person reads them."""
+"""Numbers and instants as a person reads them, on the page and on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, tzinfo
+from decimal import ROUND_HALF_UP, Decimal
 
+from meterkast.model.datatypes import Kind
+from meterkast.model.quantity import text
 from meterkast.model.time import UtcMs, to_datetime
-from meterkast.pipeline.health import DriverHealth
+from meterkast.pipeline.health import DriverHealth, PropertyHealth
 
 NOTHING = "—"
 """What stands where a value is unknown; the reason is always beside it."""
@@ -28,6 +31,13 @@ _MONTHS = (
 )
 
 _UNITS = {"Watt": "W", "gr C": "°C", "m3": "m³", "m3/h": "m³/h", "µg/m3": "µg/m³"}
+# A mean has more digits than its meter measures. How many decimals say something, by the printed unit.
+_DECIMALS = {
+    **dict.fromkeys(("lx", "ppm", "ppb", "Pa", "mV"), 0),
+    **dict.fromkeys(("W", "VA", "var", "V", "°C", "%", "µg/m³"), 1),
+    **dict.fromkeys(("A", "Hz", "kPa", "m/s", "pH"), 2),
+}
+_MOST_DECIMALS = 3
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (2 * 86_400, 3600, "h"))
 
@@ -57,6 +67,17 @@ def size(count: int) -> str:
 def unit_name(unit: str) -> str:
     """A unit as it is printed: BeNext's `m3` is m³, `Watt` is W."""
     return _UNITS.get(unit, unit)
+
+
+def shown(value: str | Decimal, entry: PropertyHealth) -> str:
+    """A property's value as it is printed: a measurement rounded, a register and a state digit for digit."""
+    number = Decimal(value)
+    if entry.kind != Kind.MOMENTARY:
+        return text(number)
+    decimals = _DECIMALS.get(unit_name(entry.unit), _MOST_DECIMALS)
+    if int(number.as_tuple().exponent) < -decimals:
+        number = number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return text(number + 0)  # never -0.0
 
 
 def amount(count: int, one: str, many: str | None = None) -> str:

@@ -1,59 +1,31 @@
-"""The platforms' sections of a configuration for the simulated cupboard, for demo and benchmarks."""
+"""Where the P1 meter's values go in the simulated cupboard, for demo and benchmarks."""
 
 from __future__ import annotations
 
-from string import Template
+from meterkast_rig.configuration import Section, channel, electricity, monitor, reset, single, wattics
 
-METERS = ("demo-electricity", "demo-gas", "demo-water")
-"""As registered with the Wattics stand-in."""
+MONITORS = (
+    monitor(
+        "demo-energy",
+        "energy",
+        "P1 DSMR 5",
+        label="Main electricity meter",
+        channels=[
+            channel("import", "From the grid", power_consumption="electricity/import_total"),
+            channel("export", "To the grid", power_consumption="electricity/export_total"),
+        ],
+    ),
+)
+"""At RESET."""
 
-UPLINKS = Template("""
-[uplinks.reset]
-url = "$reset_url"
-client_id = "demo"
-client_secret = "demo"
+METERS = (
+    electricity("demo-electricity", meter="electricity", phases=3),
+    single("demo-gas", "Gas meter/volume", "m3"),
+    single("demo-water", "Water meter/volume", "L"),
+)
+"""At Wattics."""
 
-[[uplinks.reset.monitors]]
-connection_id = "demo-energy"
-module = "energy"
-label = "Main electricity meter"
-brand = "Rig"
-sku = "P1 DSMR 5"
-serial = "simulated"
 
-[[uplinks.reset.monitors.channels]]
-id = "import"
-label = "From the grid"
-readings = { power_consumption = "electricity/import_total" }
-
-[[uplinks.reset.monitors.channels]]
-id = "export"
-label = "To the grid"
-readings = { power_consumption = "electricity/export_total" }
-
-[uplinks.wattics]
-endpoint = "$wattics_url"
-user = "demo"
-password = "demo"
-
-[[uplinks.wattics.meters]]
-id = "demo-electricity"
-kind = "electricity"
-meter = "electricity"
-phases = 3
-interval_min = 30
-
-[[uplinks.wattics.meters]]
-id = "demo-gas"
-kind = "value"
-value = "Gas meter/volume"
-unit = "m3"
-interval_min = 30
-
-[[uplinks.wattics.meters]]
-id = "demo-water"
-kind = "value"
-value = "Water meter/volume"
-unit = "L"
-interval_min = 30
-""")
+def uplinks(reset_url: str, wattics_url: str) -> Section:
+    """`[uplinks]` with both platforms and the P1 meter alone."""
+    return {"reset": reset(reset_url, MONITORS), "wattics": wattics(wattics_url, METERS)}

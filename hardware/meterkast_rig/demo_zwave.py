@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from string import Template
 
 from meterkast_rig.compare import Rule
 from meterkast_rig.compare_sources import Place, Scale, Wire
+from meterkast_rig.configuration import channel, electricity, monitor, single
 
 DEVICES: Mapping[int, tuple[str, str]] = {
     2: ("meter", "Heat pump"),
@@ -23,108 +24,75 @@ DEVICES: Mapping[int, tuple[str, str]] = {
 }
 """Node number: kind in the rig, and name in the gateway."""
 
-NETWORK = ",".join(f"{kind}:{node}" for node, (kind, _) in DEVICES.items())
-
 BIN = 7
 OUTLETS = {1: ("cooling", "Cooling"), 2: ("servers", "Servers"), 3: ("network", "Network")}
 """Endpoint of the sockets: channel at RESET, and its label."""
 
-METERS = ("demo-heat-pump", "demo-canteen-gas")
-"""As registered with the Wattics stand-in, besides those of the P1 meter."""
-
-_DRIVER = Template("""
-[drivers.zwave]
-stick = "$stick"
-folder = "$folder"
-""")
-
-UPLINKS = """
-[[uplinks.reset.monitors]]
-connection_id = "demo-air"
-module = "air"
-label = "Air in the meeting room"
-brand = "Rig"
-sku = "Air sensor"
-serial = "simulated"
-units = { tvoc = "ppb" }
-
-[uplinks.reset.monitors.readings]
-pm2p5 = "Meeting room air/pm2p5"
-tvoc = "Meeting room air/tvoc"
-co2 = "Meeting room air/co2"
-temp = "Meeting room air/temperature"
-rh = "Meeting room air/humidity"
-pm10 = "Meeting room air/pm10"
-
-[[uplinks.reset.monitors]]
-connection_id = "demo-water"
-module = "water"
-label = "Water to the kitchen"
-brand = "Rig"
-sku = "Water meter"
-serial = "simulated"
-
-[[uplinks.reset.monitors.channels]]
-id = "kitchen"
-label = "Kitchen"
-readings = { water_flow = "Kitchen water/volume", water_temp = "Kitchen water/water_temperature" }
-
-[[uplinks.reset.monitors]]
-connection_id = "demo-bin"
-module = "circularity"
-label = "Waste paper"
-brand = "Rig"
-sku = "Scale"
-serial = "simulated"
-emptyings = true
-
-[[uplinks.reset.monitors.channels]]
-id = "paper"
-label = "Paper"
-readings = { bin_weight = "Paper bin/weight" }
-
-[[uplinks.wattics.meters]]
-id = "demo-heat-pump"
-kind = "electricity"
-meter = "Heat pump"
-readings = { v_1 = "Heat pump/voltage", c_1 = "Heat pump/current" }
-interval_min = 30
-
-[[uplinks.wattics.meters]]
-id = "demo-canteen-gas"
-kind = "value"
-value = "Canteen gas/volume"
-unit = "m3"
-interval_min = 30
-
-[[uplinks.reset.monitors]]
-connection_id = "demo-sockets"
-module = "energy"
-label = "Sockets in the server room"
-brand = "Rig"
-sku = "Power strip"
-serial = "simulated"
-""" + "".join(
-    f"""
-[[uplinks.reset.monitors.channels]]
-id = "{channel}"
-label = "{label}"
-readings = {{ power_consumption = "Server room sockets/import_total_{endpoint}" }}
-"""
-    for endpoint, (channel, label) in OUTLETS.items()
+MONITORS = (
+    monitor(
+        "demo-air",
+        "air",
+        "Air sensor",
+        label="Air in the meeting room",
+        units={"tvoc": "ppb"},
+        readings={
+            "pm2p5": "Meeting room air/pm2p5",
+            "tvoc": "Meeting room air/tvoc",
+            "co2": "Meeting room air/co2",
+            "temp": "Meeting room air/temperature",
+            "rh": "Meeting room air/humidity",
+            "pm10": "Meeting room air/pm10",
+        },
+    ),
+    monitor(
+        "demo-water",
+        "water",
+        "Water meter",
+        label="Water to the kitchen",
+        channels=[
+            channel(
+                "kitchen",
+                "Kitchen",
+                water_flow="Kitchen water/volume",
+                water_temp="Kitchen water/water_temperature",
+            )
+        ],
+    ),
+    monitor(
+        "demo-bin",
+        "circularity",
+        "Scale",
+        label="Waste paper",
+        emptyings=True,
+        channels=[channel("paper", "Paper", bin_weight="Paper bin/weight")],
+    ),
+    monitor(
+        "demo-sockets",
+        "energy",
+        "Power strip",
+        label="Sockets in the server room",
+        channels=[
+            channel(name, label, power_consumption=f"Server room sockets/import_total_{endpoint}")
+            for endpoint, (name, label) in OUTLETS.items()
+        ],
+    ),
 )
-"""Goes after `demo_uplinks.UPLINKS`."""
+"""At RESET, besides the P1 meter's."""
 
-
-def driver(stick: str, folder: str, names: Mapping[int, str], *, report_s: int) -> str:
-    """`[drivers.zwave]` with the devices' names."""
-    nodes = [f'[drivers.zwave.nodes.{node}]\nname = "{name}"\n' for node, name in names.items()]
-    return _DRIVER.substitute(stick=stick, folder=folder) + f"report_s = {report_s}\n\n" + "\n".join(nodes)
-
+METERS = (
+    electricity(
+        "demo-heat-pump",
+        meter="Heat pump",
+        readings={"v_1": "Heat pump/voltage", "c_1": "Heat pump/current"},
+    ),
+    single("demo-canteen-gas", "Canteen gas/volume", "m3"),
+)
+"""At Wattics, besides the P1 meter's."""
 
 ONE, THOUSAND, THOUSANDTH = Scale(Decimal(1)), Scale(Decimal(1000)), Scale(Decimal("0.001"))
 FAHRENHEIT = Scale(Decimal(5) / Decimal(9), zero=Decimal(32))
 DEGREES = {0: ONE, 1: FAHRENHEIT}
+SAME = {0: ONE}
 METER_CLASS, SENSOR_CLASS = 50, 49
 _ELECTRIC, _GAS, _WATER = 1, 2, 3
 
@@ -135,7 +103,7 @@ def meter_type(kind: int, scale: int) -> int:
 
 
 def p1_wires() -> Iterator[Wire]:
-    """What `demo_uplinks.UPLINKS` sends of registers."""
+    """What `demo_uplinks` sends of registers."""
     energy = {"import": ("1-0:1.8.1", "1-0:1.8.2"), "export": ("1-0:2.8.1", "1-0:2.8.2")}
     for way, references in energy.items():
         place = Place("RESET", "demo-energy", "power_consumption", way)
@@ -153,9 +121,9 @@ def _p1(place: Place, product: str, key: str, references: tuple[str, ...], scale
 
 
 def zwave_wires() -> Iterator[Wire]:
-    """What `UPLINKS` sends."""
-    for endpoint, (channel, _) in OUTLETS.items():
-        place = Place("RESET", "demo-sockets", "power_consumption", channel)
+    """What `MONITORS` and `METERS` send."""
+    for endpoint, (outlet, _) in OUTLETS.items():
+        place = Place("RESET", "demo-sockets", "power_consumption", outlet)
         yield meter(place, 3, f"import_total_{endpoint}", 0, endpoint=endpoint)
     for parameter, key, number, scale_number, scale in (
         ("pm2p5", "pm2p5", 35, 1, ONE),
@@ -189,12 +157,9 @@ def meter(
     rule: Rule = Rule.REGISTER,
 ) -> Wire:
     """A value of Meter; `number` is its scale in the specification."""
-    return Wire(
-        place=place,
-        product=product or DEVICES[node][1],
-        key=key,
-        rule=rule,
-        node=node,
+    wire = _radio(place, node, key, product, rule)
+    return replace(
+        wire,
         endpoint=endpoint,
         command_class=METER_CLASS,
         type=meter_type(kind, number),
@@ -207,19 +172,15 @@ def sensor(
     node: int,
     key: str,
     number: int,
-    scales: Mapping[int, Scale] | None = None,
+    scales: Mapping[int, Scale] = SAME,
     *,
     product: str = "",
     rule: Rule = Rule.MEAN,
 ) -> Wire:
     """A value of Multilevel Sensor; `number` is its type, the scales are by their numbers."""
-    return Wire(
-        place=place,
-        product=product or DEVICES[node][1],
-        key=key,
-        rule=rule,
-        node=node,
-        command_class=SENSOR_CLASS,
-        type=number,
-        scales=scales or {0: ONE},
-    )
+    wire = _radio(place, node, key, product, rule)
+    return replace(wire, command_class=SENSOR_CLASS, type=number, scales=scales)
+
+
+def _radio(place: Place, node: int, key: str, product: str, rule: Rule) -> Wire:
+    return Wire(place=place, product=product or DEVICES[node][1], key=key, rule=rule, node=node)

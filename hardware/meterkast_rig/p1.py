@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
-import signal
 from pathlib import Path
 
 from meterkast.clock import FastClock, SystemClock
@@ -18,6 +17,7 @@ from meterkast_rig.p1_faults import LINE_SWITCHES, METER_SWITCHES, SWITCHES, iso
 from meterkast_rig.p1_line import P1Line
 from meterkast_rig.p1_meter import SimulatedMeter
 from meterkast_rig.p1_telegram import Dialect
+from meterkast_rig.stopping import stop_event
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,10 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     line = P1Line(
         _source(args),
         _clock(args),

@@ -15,7 +15,6 @@ import contextlib
 import json
 import math
 import os
-import signal
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ from aiohttp import web
 
 from meterkast.model.errors import ConfigError
 from meterkast_rig.faults import Faults, FaultValue, Kind, parse_faults, probability, seconds
+from meterkast_rig.stopping import stop_event
 from meterkast_rig.wattics_packet import RefusedError, check_packet, stamp_ms
 from meterkast_rig.wattics_received import Received, page
 
@@ -330,10 +330,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     meters = None if args.meters is None else [meter.strip() for meter in args.meters.split(",")]
     async with serving(
         host=args.host,

@@ -16,55 +16,26 @@ import pytest
 
 from meterkast.clock import FastClock
 from meterkast.model.time import UtcMs, iso_utc, parse_iso
-from meterkast_rig import reset, wattics
+from meterkast_rig import configuration, reset, wattics
 from meterkast_rig.p1_line import P1Line
 from meterkast_rig.p1_line import serving as p1_line
 from meterkast_rig.p1_meter import SimulatedMeter
 
-CONFIGURATION = """\
-[storage]
-path = "{folder}/meterkast.db"
-[page]
-enabled = false
-[delivery]
-spread_s = 0
-[drivers.p1]
-port = "{folder}/p1"
-[uplinks.reset]
-url = "{reset_url}"
-client_id = "demo"
-client_secret = "demo"
-ack_timeout_s = 1
-auth_timeout_s = 2
-[[uplinks.reset.monitors]]
-connection_id = "energy"
-module = "energy"
-brand = "Rig"
-sku = "P1"
-serial = "simulated"
-[[uplinks.reset.monitors.channels]]
-id = "import"
-readings = {{ power_consumption = "electricity/import_total" }}
-[[uplinks.reset.monitors.channels]]
-id = "export"
-readings = {{ power_consumption = "electricity/export_t2" }}
-[uplinks.wattics]
-endpoint = "{wattics_url}"
-user = "demo"
-password = "demo"
-timeout_s = 5
-[[uplinks.wattics.meters]]
-id = "main"
-kind = "electricity"
-readings = {{ pC_1 = "electricity/import_total" }}
-interval_min = 30
-[[uplinks.wattics.meters]]
-id = "water"
-kind = "value"
-value = "water/volume"
-unit = "L"
-interval_min = 30
-"""
+MONITORS = [
+    configuration.monitor(
+        "energy",
+        "energy",
+        "P1",
+        channels=[
+            configuration.channel("import", "Import", power_consumption="electricity/import_total"),
+            configuration.channel("export", "Export", power_consumption="electricity/export_t2"),
+        ],
+    )
+]
+METERS = [
+    configuration.electricity("main", readings={"pC_1": "electricity/import_total"}),
+    configuration.single("water", "water/volume", "L"),
+]
 
 
 @dataclass
@@ -84,8 +55,17 @@ class Cupboard:
     def database(self) -> Path:
         return self.folder / "meterkast.db"
 
-    async def start(self) -> None:
-        """Start the gateway; returns when it runs."""
+    def configure(self, **page: Any) -> Path:
+        """Write the gateway's configuration; the file."""
+        sent = {
+            "reset": configuration.reset(self.reset.url, MONITORS, ack_timeout_s=1, auth_timeout_s=2),
+            "wattics": configuration.wattics(self.wattics.url, METERS, timeout_s=5),
+        }
+        tree = configuration.gateway(self.folder, uplinks=sent)
+        return configuration.write(self.folder, {**tree, "page": page})
+
+    async def start(self) -> str:
+        """Start the gateway; returns when it runs, with what it said then."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "meterkast", "run", "--config", str(self.folder / "meterkast.toml"),
             "--speed", f"{self.clock.speed:g}", "--start", iso_utc(self.clock.now_ms()),
@@ -96,6 +76,7 @@ class Cupboard:
         line = (await asyncio.wait_for(self.process.stdout.readline(), 60)).decode()
         if "Meterkast runs" not in line:
             raise AssertionError((await self.process.communicate())[1].decode())
+        return line
 
     async def kill(self) -> None:
         """SIGKILL, in the middle of whatever it does."""
@@ -107,7 +88,7 @@ class Cupboard:
         """SIGTERM; its exit status."""
         assert self.process is not None
         self.process.terminate()
-        await asyncio.wait_for(self._ended(), 30)
+        await asyncio.wait_for(self._ended(), 60)
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -166,12 +147,8 @@ def cupboard(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextMan
             wattics.serving(meters=("main", "water"), seed=seed) as wattics_server,
             p1_line(meter, clock, link=tmp_path / "p1") as line,
         ):
-            (tmp_path / "meterkast.toml").write_text(
-                CONFIGURATION.format(
-                    folder=tmp_path, reset_url=reset_server.url, wattics_url=wattics_server.url
-                )
-            )
             it = Cupboard(tmp_path, clock, meter, line, reset_server, wattics_server)
+            it.configure(enabled=False)
             try:
                 yield it
             finally:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -118,16 +120,19 @@ async def test_init_writes_what_it_finds_and_check_accepts_it(tmp_path: Path) ->
 
 async def test_status_tells_how_a_running_gateway_is(cupboard: Callable[..., Any]) -> None:
     async with cupboard(speed=120) as it:
-        config = it.folder / "meterkast.toml"
-        text = config.read_text(encoding="utf-8")
+        config = it.configure(enabled=False)
         nobody, _, err = await meterkast("status", "--config", config)
         assert nobody == 1
         assert "page" in err
-        config.write_text(text.replace("enabled = false", f"port = {_free_port()}"), encoding="utf-8")
-        off, _, err = await meterkast("status", "--config", config)
+        with socket.socket() as deaf:  # held, so that nobody else listens there
+            deaf.bind(("127.0.0.1", 0))
+            it.configure(port=deaf.getsockname()[1])
+            off, _, err = await meterkast("status", "--config", config)
         assert off == 1
         assert "no gateway answers" in err
-        await it.start()
+        it.configure(port=0)
+        said = await it.start()
+        it.configure(port=urlsplit(said.split()[-1]).port)
         await it.until(lambda: it.half_hours("electricity/import_total"), limit_s=60)
         _, out, _ = await meterkast("status", "--config", config)
         assert "meter     Electricity meter: fresh" in out
@@ -148,11 +153,3 @@ async def test_the_demo_ends_by_itself_with_half_hours_at_both_platforms() -> No
         count, _, _ = out.partition(platform)[0].rpartition("\n")[2].strip().partition(" ")
         assert int(count) > 0, out
     assert "\n     0  wrong" in out
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -21,7 +21,7 @@ async def test_thirty_days_of_outage_drain_in_order_and_complete(cupboard: Calla
         await it.start()
         began_ms = it.clock.now_ms()
         await it.until(lambda: it.clock.now_ms() > began_ms + DAYS * DAY_MS, limit_s=400)
-        assert it.pending() > 3 * DAYS * 46
+        await it.until(lambda: it.pending() > 3 * DAYS * 46)
         assert (await it.reset.received())["readings"] == []
         await it.reset.set_faults(refuse=None)
         await it.wattics.set_faults(error_503=None)

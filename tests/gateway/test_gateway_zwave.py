@@ -24,14 +24,13 @@ from typing import Any
 import pytest
 
 from meterkast.clock import FastClock
-from meterkast.model.time import UtcMs, iso_utc, parse_iso
-from meterkast_rig import demo_gateway, demo_uplinks, demo_zwave, reset, wattics, zwave
+from meterkast.model.time import iso_utc, parse_iso
+from meterkast_rig import configuration, demo_gateway, demo_zwave
 from meterkast_rig.compare import Findings, compare
-from meterkast_rig.compare_sources import Causes, Place, Sides, Spell, Wire, unwanted
+from meterkast_rig.compare_sources import Place, Spell, Wire, unwanted
+from meterkast_rig.configuration import channel, monitor, single
+from meterkast_rig.cupboard import Cupboard, opened
 from meterkast_rig.demo_zwave import DEGREES, FAHRENHEIT, ONE, THOUSAND, meter, sensor
-from meterkast_rig.p1_line import P1Line
-from meterkast_rig.p1_line import serving as p1_line
-from meterkast_rig.p1_meter import SimulatedMeter
 
 HOURS = float(os.environ.get("METERKAST_HOURS", "6"))
 SEED = int(os.environ.get("METERKAST_SEED", "20260415"))
@@ -58,61 +57,39 @@ MORE = {
 DEVICES = {**demo_zwave.DEVICES, **MORE}
 AWAKE = len(DEVICES) - 1  # the door contact sleeps, and is interviewed when it wakes up
 
-UPLINKS = """
-[[uplinks.reset.monitors]]
-connection_id = "kitchen"
-module = "energy"
-brand = "Rig"
-sku = "Meters"
-serial = "simulated"
-[[uplinks.reset.monitors.channels]]
-id = "workshop"
-readings = { power_consumption = "Workshop/import_total" }
-[[uplinks.reset.monitors.channels]]
-id = "oven"
-readings = { power_consumption = "Oven/import_total" }
-[[uplinks.reset.monitors]]
-connection_id = "canteen"
-module = "air"
-brand = "Rig"
-sku = "Air"
-serial = "simulated"
-readings = { co2 = "Canteen air/co2", temp = "Canteen air/temperature", pm2p5 = "Canteen air/pm2p5" }
-[[uplinks.wattics.meters]]
-id = "roof"
-kind = "value"
-value = "Roof/temperature"
-unit = "°C"
-interval_min = 30
-[[uplinks.wattics.meters]]
-id = "garden"
-kind = "value"
-value = "Garden water/volume"
-unit = "L"
-interval_min = 30
-"""
-METERS = (*demo_uplinks.METERS, *demo_zwave.METERS, "roof", "garden")
-
-CONFIGURATION = """\
-[site]
-time_zone = "Europe/Amsterdam"
-[storage]
-path = "{folder}/meterkast.db"
-[page]
-port = 0
-[delivery]
-spread_s = 0
-[drivers.p1]
-port = "{folder}/p1"
-"""
+MONITORS = (
+    monitor(
+        "kitchen",
+        "energy",
+        "Meters",
+        channels=[
+            channel("workshop", "Workshop", power_consumption="Workshop/import_total"),
+            channel("oven", "Oven", power_consumption="Oven/import_total"),
+        ],
+    ),
+    monitor(
+        "canteen",
+        "air",
+        "Air",
+        readings={
+            "co2": "Canteen air/co2",
+            "temp": "Canteen air/temperature",
+            "pm2p5": "Canteen air/pm2p5",
+        },
+    ),
+)
+METERS = (
+    single("roof", "Roof/temperature", "°C"),
+    single("garden", "Garden water/volume", "L"),
+)
 
 KWH = demo_zwave.meter_type(1, 0)
 
 
 def wires() -> Iterator[Wire]:
     yield from demo_zwave.zwave_wires()
-    for node, channel, product in ((12, "workshop", "Workshop"), (21, "oven", "Oven")):
-        place = Place("RESET", "kitchen", "power_consumption", channel)
+    for node, name, product in ((12, "workshop", "Workshop"), (21, "oven", "Oven")):
+        place = Place("RESET", "kitchen", "power_consumption", name)
         yield meter(place, node, "import_total", 0, product=product)
     air = "Canteen air"
     yield sensor(Place("RESET", "canteen", "co2"), 13, "co2", 17, product=air)
@@ -126,18 +103,8 @@ def wires() -> Iterator[Wire]:
 class Day:
     """The cupboard, the gateway in it, and what was done to them."""
 
-    def __init__(
-        self,
-        folder: Path,
-        clock: FastClock,
-        p1: SimulatedMeter,
-        line: P1Line,
-        stick: zwave.Stick,
-        at_reset: reset.ResetStandIn,
-        at_wattics: wattics.WatticsStandIn,
-    ) -> None:
-        self.folder, self.clock, self.p1, self.line, self.stick = folder, clock, p1, line, stick
-        self.reset, self.wattics = at_reset, at_wattics
+    def __init__(self, cupboard: Cupboard) -> None:
+        self.cupboard, self.stick = cupboard, cupboard.stick
         self.watch = demo_gateway.Watch(SPEED)
         self.done: Counter[str] = Counter()
         self.deaf: list[Spell] = []
@@ -148,7 +115,9 @@ class Day:
     async def start(self) -> None:
         """Start the gateway; returns when it runs."""
         self.process = await self._running.enter_async_context(
-            demo_gateway.running(self.folder / "meterkast.toml", SPEED, iso_utc(self.clock.now_ms()))
+            demo_gateway.running(
+                self.cupboard.folder / "meterkast.toml", SPEED, iso_utc(self.cupboard.clock.now_ms())
+            )
         )
         assert self.process.stdout is not None
         said = (await asyncio.wait_for(self.process.stdout.readline(), LIMIT_S)).decode().strip()
@@ -194,7 +163,7 @@ class Day:
         self.deaf.append((began_ms - 1000, time.time() * 1000 + 1500))
 
     def pending(self) -> int:
-        path = self.folder / "meterkast.db"
+        path = self.cupboard.folder / "meterkast.db"
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return int(database.execute("SELECT count(*) FROM outbox WHERE state = 0").fetchone()[0])
 
@@ -256,11 +225,11 @@ class Day:
         await self.stick.verb("unknown_cc", id=9)
 
     async def platforms_fail(self, chance: random.Random) -> None:
-        await self.reset.set_faults(lost_acks=0.2, error_10500=0.2, disconnect=0.1)
-        await self.wattics.set_faults(lost_answers=0.2, error_500=0.2, cut=0.1)
+        await self.cupboard.reset.set_faults(lost_acks=0.2, error_10500=0.2, disconnect=0.1)
+        await self.cupboard.wattics.set_faults(lost_answers=0.2, error_500=0.2, cut=0.1)
         await asyncio.sleep(chance.uniform(5, 10))
-        await self.reset.set_faults(lost_acks=None, error_10500=None, disconnect=None)
-        await self.wattics.set_faults(lost_answers=None, error_500=None, cut=None)
+        await self.cupboard.reset.set_faults(lost_acks=None, error_10500=None, disconnect=None)
+        await self.cupboard.wattics.set_faults(lost_answers=None, error_500=None, cut=None)
 
     async def bin_emptied(self, chance: random.Random) -> None:
         await self.stick.verb("empty", id=demo_zwave.BIN)
@@ -281,53 +250,34 @@ class Day:
 
     async def compared(self, ended_ms: float) -> tuple[Findings, Findings, list[str], int]:
         """P1's half-hours and Z-Wave's, what the platforms should not have got, and how many reports."""
-        at_reset, at_wattics = await self.reset.received(), await self.wattics.received()
-        records = await self.stick.shown()
-        grace_ms = self.clock.allowance_ms(90_000)
-        sides = Sides(
-            clocks=self.watch.clocks,
-            records=records,
-            meter=self.p1,
-            sent=list(self.line.sent),
-            at_reset=at_reset,
-            at_wattics=at_wattics,
-            causes=Causes(self.folder / "meterkast.db"),
-            until_ms=UtcMs(self.watch.clocks.gateway_ms(ended_ms - 5000) - grace_ms),
-            tolerance_ms=round(TOLERANCE_S * 1000 * SPEED),
-            hold_ms=2 * REPORT_S * 1000,
-            deaf=self.deaf,
-            off=self.off,
+        sides = await self.cupboard.sides(
+            self.watch.clocks, ended_ms, tolerance_s=TOLERANCE_S, deaf=self.deaf, off=self.off
         )
         p1 = compare(sides.series(list(demo_zwave.p1_wires())))
-        return p1, compare(sides.series(list(wires()))), unwanted(at_reset, at_wattics), len(records)
+        radio = compare(sides.series(list(wires())))
+        return p1, radio, unwanted(sides.at_reset, sides.at_wattics), len(sides.records)
 
 
 @contextlib.asynccontextmanager
-async def cupboard() -> AsyncIterator[Day]:
+async def begun() -> AsyncIterator[Day]:
     clock = FastClock(SPEED, parse_iso("2026-04-15T03:40:00Z"))
-    p1 = SimulatedMeter(seed=3)
     async with contextlib.AsyncExitStack() as stack:
         # Not pytest's folder: the path of a Unix socket must be short.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mk-")))
-        keys = zwave.write_keys(folder / "zwave" / "keys.json")
-        at_reset = await stack.enter_async_context(reset.serving())
-        at_wattics = await stack.enter_async_context(wattics.serving(meters=METERS))
-        network = ",".join(f"{kind}:{node}" for node, (kind, _) in DEVICES.items())
-        stick = await stack.enter_async_context(
-            zwave.serving(devices=network, speed=SPEED, start=clock.now_ms(), period_s=PERIOD_S, keys=keys)
-        )
-        line = await stack.enter_async_context(p1_line(p1, clock, link=folder / "p1"))
-        names = {node: name for node, (_, name) in DEVICES.items()}
-        (folder / "meterkast.toml").write_text(
-            CONFIGURATION.format(folder=folder)
-            + demo_zwave.driver(stick.url, f"{folder}/zwave", names, report_s=REPORT_S)
-            + demo_uplinks.UPLINKS.substitute(reset_url=at_reset.url, wattics_url=at_wattics.url).replace(
-                "[uplinks.reset]", "[uplinks.reset]\nack_timeout_s = 1\nauth_timeout_s = 2", 1
+        cupboard = await stack.enter_async_context(
+            opened(
+                folder,
+                clock,
+                seed=3,
+                period_s=PERIOD_S,
+                report_s=REPORT_S,
+                devices=DEVICES,
+                monitors=MONITORS,
+                meters=METERS,
             )
-            + demo_zwave.UPLINKS
-            + UPLINKS
         )
-        day = Day(folder, clock, p1, line, stick, at_reset, at_wattics)
+        configuration.write(folder, cupboard.configuration(ack_timeout_s=1, auth_timeout_s=2))
+        day = Day(cupboard)
         watching = asyncio.create_task(day.watch.run())
         try:
             yield day
@@ -339,7 +289,7 @@ async def cupboard() -> AsyncIterator[Day]:
 
 @pytest.mark.slow
 async def test_a_day_of_faults_leaves_every_half_hour_right_or_missing_with_a_cause() -> None:
-    async with cupboard() as day:
+    async with begun() as day:
         await day.start()
         await day.until(lambda: day.ready() >= AWAKE, "all devices are interviewed")
         all_at_once = [day.server_killed, day.server_frozen, day.stick_unplugged, day.gateway_killed]

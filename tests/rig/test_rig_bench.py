@@ -12,8 +12,8 @@ from meterkast.model.time import UtcMs
 from meterkast_rig.bench import __main__ as bench
 from meterkast_rig.bench import disk_run, load, load_zwave, parse, parse_run
 from meterkast_rig.bench.figure import Figure, written
-from meterkast_rig.bench.stepped import SteppedClock
 from meterkast_rig.p1_telegram import Dialect
+from meterkast_rig.stepped import SteppedClock
 
 MINUTES = 32
 

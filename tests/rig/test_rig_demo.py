@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meterkast.config import Config, decode
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs, iso_utc
-from meterkast_rig import demo_uplinks, demo_zwave
+from meterkast_rig import configuration, demo_uplinks, demo_zwave
 from meterkast_rig.compare import Findings, Rule, Series, Shown, compare
 from meterkast_rig.compare_sources import Clocks, Place, received, unwanted
 
@@ -167,11 +168,13 @@ def test_the_gateways_clock_runs_on_between_two_looks() -> None:
 
 
 def test_every_value_that_the_demo_sends_is_compared() -> None:
-    text = demo_zwave.driver("tcp://127.0.0.1:5555", "/tmp/x", {2: "Heat pump"}, report_s=900)
-    text += demo_uplinks.UPLINKS.substitute(
-        reset_url="http://127.0.0.1:9/v2", wattics_url="http://127.0.0.1:9/"
-    )
-    tree = tomllib.loads(text + demo_zwave.UPLINKS)
+    sent = {
+        "reset": configuration.reset("http://127.0.0.1:9/v2", [*demo_uplinks.MONITORS, *demo_zwave.MONITORS]),
+        "wattics": configuration.wattics("http://127.0.0.1:9/", [*demo_uplinks.METERS, *demo_zwave.METERS]),
+    }
+    driver = configuration.zwave("tcp://127.0.0.1:5555", Path("/tmp/x"), {2: "Heat pump"}, report_s=900)
+    written = configuration.gateway(Path("/tmp/x"), drivers={"zwave": driver}, uplinks=sent)
+    tree = tomllib.loads(configuration.toml(written))
     config = decode(Config, tree)
     sent = set()
     for monitor in config.uplinks["reset"]["monitors"]:
@@ -186,4 +189,12 @@ def test_every_value_that_the_demo_sends_is_compared() -> None:
     assert {one for one in wires if one[0].platform == "RESET"} == at_reset
     meters = {meter["id"] for meter in config.uplinks["wattics"]["meters"]}
     assert {place.stream for place, _ in wires if place.platform == "Wattics"} == meters
-    assert meters == {*demo_uplinks.METERS, *demo_zwave.METERS}
+
+
+def test_a_configuration_is_written_as_it_was_put_together(tmp_path: Path) -> None:
+    tree = {
+        "site": {"name": 'Kast "achter" de µ-meter °C \\ 2', "on": True, "off": False},
+        "uplinks": {"reset": {"a": [{"id": "1", "b": {"x": 0.5}, "c": [{"y": -3}]}, {"id": "2"}], "z": 1}},
+    }
+    file = configuration.write(tmp_path, tree)
+    assert tomllib.loads(file.read_text(encoding="utf-8")) == tree

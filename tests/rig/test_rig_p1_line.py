@@ -28,6 +28,7 @@ from meterkast_rig.p1_meter import SimulatedMeter
 from meterkast_rig.p1_telegram import Dialect, crc16
 
 NOON = parse_iso("2026-06-03T10:00:00Z")
+LIMIT_S = 60  # only against hanging
 FRAME = re.compile(rb"/[^!]*![0-9A-F]{4}\r\n")
 
 
@@ -59,7 +60,7 @@ def reading(port: str) -> Iterator[Callable[[], bytes]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_S):
         while not condition():  # noqa: ASYNC110 - the line knows nothing of its tests
             await asyncio.sleep(0.005)
 
@@ -87,7 +88,7 @@ async def test_at_the_speed_of_life_a_telegram_comes_in_packets_at_a_whole_secon
     async with serving(meter, clock) as line:
         with reading(line.port) as read:
             pieces: list[bytes] = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(LIMIT_S):
                 while not line.sent:
                     await asyncio.sleep(0.003)
                     pieces.append(read())
@@ -96,6 +97,16 @@ async def test_at_the_speed_of_life_a_telegram_comes_in_packets_at_a_whole_secon
     assert at_ms % 1000 == 0
     assert b"".join(pieces) == meter.telegram(at_ms)
     assert len([piece for piece in pieces if piece]) > 1
+
+
+class CountingClock(FastClock):
+    """No waiting at all; counts what is waited for."""
+
+    waits = 0
+
+    async def sleep_until(self, at_ms: UtcMs) -> None:
+        self.waits += 1
+        await asyncio.sleep(0)
 
 
 class LateClock(FastClock):
@@ -127,7 +138,7 @@ async def test_without_a_reader_the_line_goes_on_and_drops_whole_telegrams() -> 
         with reading(line.port) as read:
             got = read()
             before = line.counts["sent"]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(LIMIT_S):
                 while line.counts["sent"] < before + 3:
                     await asyncio.sleep(0.01)
                     got += read()
@@ -193,12 +204,14 @@ async def test_a_capture_is_played_as_it_is(tmp_path: Path) -> None:
     assert read_capture(capture) == pieces
     capture.write_bytes((first + second).replace(b"\r", b""))
     assert read_capture(capture) == [first, second]
-    async with serving(pieces, FastClock(20_000, NOON), once=True) as line:
+    clock = CountingClock(20_000, NOON)
+    async with serving(pieces, clock, once=True) as line:
         with reading(line.port) as read:
-            await until(lambda: line.counts["sent"] == 3)
-            await asyncio.sleep(0.2)
+            await until(lambda: line.counts["sent"] >= 3)
             assert read() == b"".join(pieces)
-            assert line.counts["sent"] == 3
+            for _ in range(50):  # it would play on at once
+                await asyncio.sleep(0)
+            assert (clock.waits, line.counts["sent"], read()) == (3, 3, b"")
 
 
 @pytest.mark.parametrize("words", ["", "  \n"])
@@ -267,7 +280,7 @@ def test_the_command_runs_until_it_is_stopped_and_cleans_up(tmp_path: Path) -> N
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, text=True
     ) as rig:
-        timer = threading.Timer(20, rig.kill)  # so that a failure below does not wait for ever
+        timer = threading.Timer(60, rig.kill)  # so that a failure below does not wait for ever
         timer.start()
         assert rig.stdout is not None
         assert rig.stdout.readline() == f"P1 meter on {link}, its clock 3600 times as fast\n"

@@ -178,7 +178,7 @@ async def test_error_500_stores_some_all_the_same() -> None:
 async def test_frozen_request_goes_on_after_the_thaw(client: Client) -> None:
     await client.server.set_faults(freeze=True)
     waiting = asyncio.create_task(client.post(GOOD))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await client.server.received())["posts"]:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
     assert (await client.server.received())["meters"] == {}

@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from meterkast.app import make_uplinks
 from meterkast.clock import SystemClock
@@ -29,8 +27,10 @@ from meterkast.pipeline.delivery import Delivery
 from meterkast.ports import Binding, Clock, Keep, Trust, Uplink
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import SqliteStore, open_store
+from meterkast_rig import configuration
 from meterkast_rig.bench.load import START_MS
 from meterkast_rig.bench.process import own_rss_kib
+from meterkast_rig.configuration import Section
 
 CHANNELS = 20
 PARALLEL = 20
@@ -58,36 +58,21 @@ class OutageClock(SystemClock):
         return Trust.TRUSTED
 
 
-def settings(platform: str, url: str) -> dict[str, Any]:
+def settings(platform: str, url: str) -> Section:
     """The configuration of 20 channels: 20 meters at Wattics, four monitors of five channels at RESET."""
     if platform == "wattics":
-        meters = [
-            {
-                "id": f"meter-{n}",
-                "kind": "value",
-                "value": f"bench/register_{n}",
-                "unit": "kWh",
-                "interval_min": 30,
-            }
-            for n in range(CHANNELS)
-        ]
-        return {"endpoint": url, "user": "demo", "password": "demo", "parallel": PARALLEL, "meters": meters}
+        meters = [configuration.single(f"meter-{n}", f"bench/register_{n}", "kWh") for n in range(CHANNELS)]
+        return configuration.wattics(url, meters, parallel=PARALLEL)
     each = CHANNELS // MONITORS
-    monitors = [
-        {
-            "connection_id": f"monitor-{m}",
-            "module": "energy",
-            "brand": "Rig",
-            "sku": "bench",
-            "serial": str(m),
-            "channels": [
-                {"id": f"{n}", "readings": {"power_consumption": f"bench/register_{m * each + n}"}}
-                for n in range(each)
-            ],
-        }
-        for m in range(MONITORS)
-    ]
-    return {"url": url, "client_id": "demo", "client_secret": "demo", "monitors": monitors}
+    monitors = []
+    for m in range(MONITORS):
+        registers = range(m * each, (m + 1) * each)
+        channels = [
+            configuration.channel(f"{n}", f"Register {n}", power_consumption=f"bench/register_{n}")
+            for n in registers
+        ]
+        monitors.append(configuration.monitor(f"monitor-{m}", "energy", "bench", channels=channels))
+    return configuration.reset(url, monitors)
 
 
 def uplink_of(platform: str, url: str, store: SqliteStore, clock: Clock) -> Uplink:
@@ -172,9 +157,7 @@ async def drain(platform: str, url: str, folder: Path, days: int, restarted: boo
             "timed": items - already,
             "wall_s": wall_s,
             "cpu_s": cpu_s,
-            "failures": delivery.failures,
             "grown_kib": peak_kib - before_kib,
-            "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
     finally:
         await store.close()

@@ -15,23 +15,18 @@ from meterkast.pipeline.inventory import DriverCatalog
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.p1.framing import Framer
 from meterkast_drivers.p1.reader import Reader
-from meterkast_rig.bench.stepped import SteppedClock
+from meterkast_rig.configuration import electricity, single, wattics
+from meterkast_rig.stepped import SteppedClock
 
-WATTICS = {
-    "endpoint": "http://127.0.0.1:9/",
-    "user": "bench",
-    "password": "bench",
-    "meters": [
-        {"id": "electricity", "meter": "electricity", "phases": 3, "interval_min": 15},
-        {
-            "id": "export",
-            "readings": {"pC_1": "electricity/export_total"},
-            "interval_min": 30,
-        },
-        {"id": "gas", "kind": "value", "value": "gas/volume", "unit": "m3", "interval_min": 30},
-        {"id": "water", "kind": "value", "value": "water/volume", "unit": "L", "interval_min": 30},
+WATTICS = wattics(
+    "http://127.0.0.1:9/",
+    [
+        electricity("electricity", meter="electricity", phases=3, interval_min=15),
+        electricity("export", readings={"pC_1": "electricity/export_total"}),
+        single("gas", "gas/volume", "m3"),
+        single("water", "water/volume", "L"),
     ],
-}
+)
 """Four streams, one of them every quarter of an hour; nothing listens there, see `Core`."""
 
 

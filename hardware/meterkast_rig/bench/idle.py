@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meterkast.clock import SystemClock
+from meterkast_rig import configuration
 from meterkast_rig.bench import load, zwave
 from meterkast_rig.bench.figure import Figure
-from meterkast_rig.bench.process import BASIC, GatewayProcess, running
+from meterkast_rig.bench.process import GatewayProcess, running
 from meterkast_rig.p1_line import P1Line
 from meterkast_rig.p1_line import serving as p1_line
 
@@ -34,8 +35,7 @@ async def measure(quick: bool) -> Figure:
     warm_s, seconds = (5.0, 15.0) if quick else (WARM_S, 60.0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = folder / "meterkast.toml"
-        config.write_text(BASIC.substitute(folder=folder), encoding="utf-8")
+        config = configuration.write(folder, configuration.gateway(folder))
         async with (
             p1_line(load.NoisyMeter(), SystemClock(), link=folder / "p1") as line,
             running(config) as gateway,
@@ -58,13 +58,12 @@ async def _with_zwave(figure: Figure, quick: bool) -> None:
     seconds = PERIOD_S if quick else 3 * PERIOD_S
     with tempfile.TemporaryDirectory(prefix="mk-") as name:
         folder = Path(name)
-        config = folder / "meterkast.toml"
         async with (
             p1_line(load.NoisyMeter(), SystemClock(), link=folder / "p1") as line,
             zwave.network(folder, period_s=PERIOD_S) as stick,
         ):
-            text = BASIC.substitute(folder=folder) + zwave.CONFIG.substitute(folder=folder, stick=stick.url)
-            config.write_text(text, encoding="utf-8")
+            tree = configuration.gateway(folder, drivers=zwave.driver(stick, folder))
+            config = configuration.write(folder, tree)
             async with running(config) as gateway:
                 await zwave.ready(gateway)
                 await asyncio.sleep(PERIOD_S)

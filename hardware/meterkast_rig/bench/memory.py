@@ -16,11 +16,11 @@ import aiohttp
 
 from meterkast.clock import FastClock
 from meterkast.model.time import iso_utc
-from meterkast_rig import reset, wattics
+from meterkast_rig import configuration, reset, wattics
 from meterkast_rig.bench import load, zwave
 from meterkast_rig.bench.figure import Figure
-from meterkast_rig.bench.process import BASIC, GatewayProcess, running
-from meterkast_rig.demo_uplinks import UPLINKS
+from meterkast_rig.bench.process import GatewayProcess, running
+from meterkast_rig.demo_uplinks import uplinks
 from meterkast_rig.p1_line import serving as p1_line
 
 TITLE = "Memory: a day with P1, RESET, Wattics and the page in use; with fifty Z-Wave devices besides"
@@ -120,21 +120,20 @@ def _warm_h(with_zwave: bool) -> float:
 async def _day(speed: int, seconds: float, *, with_zwave: bool = False) -> _Day:
     with tempfile.TemporaryDirectory(prefix="mk-") as name:
         folder = Path(name)
-        config, log = folder / "meterkast.toml", folder / "imports"
+        log = folder / "imports"
         async with AsyncExitStack() as around:
             enter = around.enter_async_context
             reset_server, wattics_server = await enter(reset.serving()), await enter(wattics.serving())
-            uplinks = UPLINKS.substitute(reset_url=reset_server.url, wattics_url=wattics_server.url)
-            text = BASIC.substitute(folder=folder) + uplinks
             clock = FastClock(speed, load.START_MS)
-            stick = None
+            stick, drivers = None, configuration.NONE
             if with_zwave:
                 stick = await enter(
                     zwave.network(folder, period_s=ZWAVE_PERIOD_S, speed=speed, start=clock.now_ms())
                 )
-                text += zwave.CONFIG.substitute(folder=folder, stick=stick.url)
+                drivers = zwave.driver(stick, folder)
             await enter(p1_line(load.NoisyMeter(), clock, link=folder / "p1"))
-            config.write_text(text, encoding="utf-8")
+            sent = uplinks(reset_server.url, wattics_server.url)
+            config = configuration.write(folder, configuration.gateway(folder, drivers=drivers, uplinks=sent))
             fast = ("--speed", str(speed), "--start", iso_utc(clock.now_ms()))
             async with running(config, *fast, interpreter=("-X", "importtime"), log=log) as gateway:
                 if stick is not None:

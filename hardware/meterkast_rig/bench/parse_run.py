@@ -88,7 +88,7 @@ async def _read(telegrams: Sequence[bytes], *, block: bool) -> None:
     from meterkast.pipeline.intake import Intake
     from meterkast_drivers.p1.framing import Framer
     from meterkast_drivers.p1.reader import Reader
-    from meterkast_rig.bench.stepped import SteppedClock
+    from meterkast_rig.stepped import SteppedClock
 
     clock, framer, reader, catalog = SteppedClock(load.START_MS), Framer(), Reader(), _Catalog()
     intake = Intake(clock)

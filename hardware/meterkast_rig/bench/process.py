@@ -9,21 +9,9 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from string import Template
 
 READY = "Meterkast runs."
 _READY_S = 60.0
-
-BASIC = Template("""\
-[storage]
-path = "$folder/meterkast.db"
-[page]
-port = 0
-[delivery]
-spread_s = 0
-[drivers.p1]
-port = "$folder/p1"
-""")
 
 
 class GatewayProcess:

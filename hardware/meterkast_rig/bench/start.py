@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from statistics import median
 
+from meterkast_rig import configuration
 from meterkast_rig.bench.figure import Figure
-from meterkast_rig.bench.process import BASIC, running
-from meterkast_rig.demo_uplinks import UPLINKS
+from meterkast_rig.bench.process import running
+from meterkast_rig.demo_uplinks import uplinks
 
 TITLE = "Start: from exec to ready for the first telegram"
 RUNS = 7
@@ -25,13 +26,13 @@ async def measure(quick: bool) -> Figure:
     runs = 3 if quick else RUNS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        basic, whole = folder / "basic.toml", folder / "whole.toml"
-        text = BASIC.substitute(folder=folder)
-        basic.write_text(text, encoding="utf-8")
         # Nobody answers there; there is nothing to send either.
-        uplinks = UPLINKS.substitute(reset_url="http://127.0.0.1:9/v2", wattics_url="http://127.0.0.1:9/")
-        whole.write_text(text + uplinks, encoding="utf-8")
-        for config, what in ((basic, "P1, storage, page"), (whole, "P1, storage, page, RESET, Wattics")):
+        nowhere = uplinks("http://127.0.0.1:9/v2", "http://127.0.0.1:9/")
+        for sent, what in (
+            (configuration.NONE, "P1, storage, page"),
+            (nowhere, "P1, storage, page, RESET, Wattics"),
+        ):
+            config = configuration.write(folder, configuration.gateway(folder, uplinks=sent))
             cpu_s, wall_s = [], []
             for _ in range(runs):
                 began_s = time.monotonic()

@@ -6,26 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from string import Template
 
 from meterkast.lean import aiohttp
 from meterkast.model.time import UtcMs
-from meterkast_rig import zwave
+from meterkast_rig import configuration, zwave
 from meterkast_rig.bench.load_zwave import DEVICES
 from meterkast_rig.bench.process import GatewayProcess
+from meterkast_rig.configuration import Section
 
 KINDS = ("meter", "strip", "gas", "water", "air", "scale", "plug", "thermostat", "lock")
 """In turn; none that sleeps, for it would be interviewed when it wakes up, some time later."""
 
 _READY_S = 300.0
 
-CONFIG = Template("""\
-[drivers.zwave]
-stick = "$stick"
-folder = "$folder/zwave"
-poll = false
-""")
-"""Nothing is polled: the devices report by themselves."""
+
+def driver(stick: zwave.Stick, folder: Path) -> Section:
+    """`[drivers]` with the stick; nothing is polled, for the devices report by themselves."""
+    return {"zwave": configuration.zwave(stick.url, folder, {}, poll=False)}
 
 
 @asynccontextmanager
@@ -35,7 +32,7 @@ async def network(
     """The stick while the block runs; the gateway's server finds the same network keys in `folder`.
 
     Args:
-        folder: As in `CONFIG`.
+        folder: As in `driver`.
         period_s: Simulated seconds between two reports of a device.
     """
     devices = ",".join(f"{KINDS[number % len(KINDS)]}:{number + 2}" for number in range(DEVICES))

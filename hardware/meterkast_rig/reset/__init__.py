@@ -12,21 +12,19 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from meterkast.model.errors import ConfigError, LinkLostError
-from meterkast.nodejs import find_node, install
+from meterkast.model.errors import ConfigError
 from meterkast_rig.faults import FaultValue, Kind, parse_faults, probability, seconds
+from meterkast_rig.node_child import NodeChild, listening
+from meterkast_rig.stopping import stop_event
 
 FOLDER = Path(__file__).parent
 FAULTS_VARIABLE = "METERKAST_RIG_RESET_FAULTS"
-READY_S = 30.0
-"""How long the server may take until it listens: starting Node takes seconds on a small board."""
 _KINDS: Mapping[str, Kind] = {"probability": probability, "seconds": seconds, "bool": bool, "text": str}
 
 
@@ -36,7 +34,7 @@ def switches() -> dict[str, Kind]:
     return {name: _KINDS[switch["kind"]] for name, switch in table.items()}
 
 
-class ResetStandIn:
+class ResetStandIn(NodeChild):
     """A running stand-in, seen from a test.
 
     Attributes:
@@ -44,11 +42,11 @@ class ResetStandIn:
         url: `origin` + `/v2`, as the document writes it and a user pastes it.
     """
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, child: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str, session: aiohttp.ClientSession) -> None:
+        super().__init__(process)
         self.url = url
-        self.origin = url.removesuffix("/v2")
+        self.origin = self.url.removesuffix("/v2")
         self._session = session
-        self._child = child
 
     async def received(self) -> dict[str, Any]:  # Any: JSON; its shape is Received.asJson() in received.js
         """Everything it received, as `GET /received.json` gives it."""
@@ -72,14 +70,6 @@ class ResetStandIn:
         """Forget everything received, and begin the chances again from the seed."""
         await self._call("POST", "/reset-state")
 
-    def pause(self) -> None:
-        """Stop the whole process: connections stay open, nothing is answered, no ping either."""
-        self._child.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-        self._child.send_signal(signal.SIGCONT)
-
     async def _call(self, method: str, path: str, data: object = None) -> Any:
         async with self._session.request(method, self.origin + path, json=data) as response:
             answer = await response.json()
@@ -91,6 +81,7 @@ class ResetStandIn:
 @contextlib.asynccontextmanager
 async def serving(
     *,
+    host: str = "127.0.0.1",
     port: int = 0,
     client_id: str = "demo",
     client_secret: str = "demo",
@@ -100,7 +91,7 @@ async def serving(
     ping_interval_s: float = 25.0,
     ping_timeout_s: float = 20.0,
 ) -> AsyncIterator[ResetStandIn]:
-    """Run a stand-in on loopback while the block lasts; `port` 0 takes a free one.
+    """Run a stand-in while the block lasts; `port` 0 takes a free one.
 
     An unauthenticated connection is closed after `auth_timeout_s`; a client that misses pings notices a dead
     link after `ping_interval_s` + `ping_timeout_s` (the defaults are those of Socket.IO 4.1.2).
@@ -110,29 +101,20 @@ async def serving(
         LinkLostError: The server ended instead of listening.
     """
     parse_faults(faults, switches())
-    await asyncio.to_thread(install, FOLDER)
-    node = await asyncio.to_thread(find_node)
-    child = await asyncio.create_subprocess_exec(
-        *_command(
-            node,
-            port=port,
-            client_id=client_id,
-            client_secret=client_secret,
-            faults=faults,
-            seed=seed,
-            auth_timeout=auth_timeout_s,
-            ping_interval=ping_interval_s,
-            ping_timeout=ping_timeout_s,
-        ),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        url = await _listening_at(child)
-        async with aiohttp.ClientSession() as session:
-            yield ResetStandIn(url, session, child)
-    finally:
-        await _end(child)
+    options: dict[str, str | float] = {
+        "host": host,
+        "port": port,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "faults": faults,
+        "seed": seed,
+        "auth_timeout": auth_timeout_s,
+        "ping_interval": ping_interval_s,
+        "ping_timeout": ping_timeout_s,
+    }
+    child = listening(FOLDER / "server.js", "RESET stand-in", options)
+    async with child as (process, (url,)), aiohttp.ClientSession() as session:
+        yield ResetStandIn(process, url, session)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -155,64 +137,20 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: No Node.js, `npm ci` failed, or a wrong fault switch.
+        LinkLostError: The server ended instead of listening (the port is taken).
     """
-    parse_faults(args.faults, switches())
-    install(FOLDER)
-    command = _command(
-        find_node(),
+    return asyncio.run(_run(args))
+
+
+async def _run(args: argparse.Namespace) -> int:
+    stop = stop_event()
+    async with serving(
         host=args.host,
         port=args.port,
         client_id=args.client_id,
         client_secret=args.client_secret,
         faults=args.faults,
         seed=args.seed,
-    )
-    return asyncio.run(_run(command))
-
-
-async def _run(command: list[str]) -> int:
-    # In a session of its own, so that Ctrl-C reaches this process alone and it ends the child.
-    child = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _terminate, child)
-    return await child.wait()
-
-
-def _terminate(child: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.terminate()
-
-
-def _command(node: Path, **options: str | float) -> list[str]:
-    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    return [str(node), str(FOLDER / "server.js"), *given, "--end-with-stdin"]
-
-
-async def _listening_at(child: asyncio.subprocess.Process) -> str:
-    assert child.stdout is not None
-    line = await asyncio.wait_for(child.stdout.readline(), READY_S)
-    words = line.decode().split()
-    if words[:2] != ["listening", "on"]:
-        status = await child.wait()
-        raise LinkLostError(
-            f"the RESET stand-in ended with status {status} before it listened",
-            hint="Its reason is on the standard error output, just above.",
-        )
-    return words[2]
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGCONT)  # a paused process does not take SIGTERM
-            child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), 5)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
-    # Read to the end and let the pipes close before the loop does.
-    await child.communicate()
+    ) as stand_in:
+        print(f"listening on {stand_in.url}", flush=True)
+        return await stand_in.status(stop)

@@ -93,4 +93,4 @@ class Faults {
   }
 }
 
-module.exports = { BadFault, Faults, SWITCHES };
+module.exports = { BadFault, Faults };

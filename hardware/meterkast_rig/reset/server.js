@@ -254,7 +254,7 @@ function readOptions() {
       host: { type: 'string', default: '127.0.0.1' },
       'client-id': { type: 'string', default: 'demo' },
       'client-secret': { type: 'string', default: 'demo' },
-      faults: { type: 'string', default: process.env.METERKAST_RIG_RESET_FAULTS || '' },
+      faults: { type: 'string', default: '' },
       seed: { type: 'string', default: '0' },
       'auth-timeout': { type: 'string', default: '30' },
       'ping-interval': { type: 'string', default: '25' }, // this and the next: Socket.IO 4.1.2's own

@@ -21,21 +21,18 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from meterkast.lean import aiohttp
-from meterkast.model.errors import ConfigError, LinkLostError
+from meterkast.model.errors import ConfigError
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.nodejs import find_node, install
+from meterkast_rig.node_child import NodeChild, listening
+from meterkast_rig.stopping import stop_event
 
 FOLDER = Path(__file__).parent
-READY_S = 60.0
-"""How long the stick may take until it listens: zwave-js is 10,000 files, slow to read from a card."""
-
 MEMORY = ("--max-semi-space-size=1", "--max-old-space-size=256")
 """MiB, for Node.js, which else clears up late where there is much memory: 110 MB in use instead of 240."""
 
@@ -50,19 +47,16 @@ TEST_KEYS: Mapping[str, str] = {
 }
 """Network keys for tests only: stick and server must hold the same, or no device joins with S0 or S2."""
 
-Devices = str | Sequence[Mapping[str, object]]
-"""`kind:node,kind:node`, or one mapping a device: kind, id, period_s, wake_up_s."""
 
-
-def write_keys(path: Path, keys: Mapping[str, str] = TEST_KEYS) -> Path:
-    """Write network keys where a server looks for them (`<folder>/keys.json`); only the owner may read it."""
+def write_keys(path: Path) -> Path:
+    """Write the network keys of the tests where a server looks for them, `<folder>/keys.json`; mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(dict(keys), file, indent=2)
+        json.dump(dict(TEST_KEYS), file, indent=2)
     return path
 
 
-class Stick:
+class Stick(NodeChild):
     """A running stick, seen from a test.
 
     Attributes:
@@ -71,12 +65,12 @@ class Stick:
     """
 
     def __init__(
-        self, url: str, origin: str, session: aiohttp.ClientSession, child: asyncio.subprocess.Process
+        self, process: asyncio.subprocess.Process, url: str, origin: str, session: aiohttp.ClientSession
     ) -> None:
+        super().__init__(process)
         self.url = url
         self.origin = origin
         self._session = session
-        self._child = child
 
     async def verb(self, name: str, /, **arguments: object) -> Any:  # Any: JSON, by verb
         """Do something to the network, and return the verb's answer; `GET /` of `origin` lists the verbs.
@@ -101,74 +95,54 @@ class Stick:
         records: list[dict[str, Any]] = await self.verb("shown", after=after)
         return records
 
-    def pause(self) -> None:
-        """Stop the whole process: connections stay open, nothing is answered."""
-        self._child.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-        self._child.send_signal(signal.SIGCONT)
-
 
 @contextlib.asynccontextmanager
 async def serving(
     *,
     port: int = 0,
     control: int = 0,
-    devices: Devices = NETWORK,
+    devices: str = NETWORK,
     seed: int = 1,
     speed: float = 1.0,
     start: UtcMs | None = None,
     period_s: float = 300.0,
     tx_delay_ms: int = 0,
     home_id: int = 0x7E570001,
-    keys: Mapping[str, str] | Path = TEST_KEYS,
+    keys: Path | None = None,
 ) -> AsyncIterator[Stick]:
     """Run a stick on loopback while the block lasts; port 0 takes a free one.
 
     Args:
-        devices: The network at the start.
+        devices: The network at the start, `kind:node,kind:node`.
         seed: Which world the devices measure.
         speed: Simulated time runs so many times as fast, from `start` (default: now).
-        period_s: Simulated seconds between two reports of a device; a device's own period goes before.
+        period_s: Simulated seconds between two reports of a device.
         tx_delay_ms: What a frame takes on the air; a real one takes some 10 ms.
-        keys: The network keys of the server, or the path of its `keys.json`.
+        keys: The server's `keys.json`; without it the keys of the tests.
 
     Raises:
         ConfigError: No Node.js, `npm ci` failed.
         LinkLostError: The stick ended instead of listening (a wrong device, a port in use).
     """
-    await asyncio.to_thread(install, FOLDER)
-    node = await asyncio.to_thread(find_node)
     with contextlib.ExitStack() as stack:
-        if not isinstance(keys, Path):
+        if keys is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mk-"))
-            keys = write_keys(Path(folder) / "keys.json", keys)
-        command = _command(
-            node,
-            port=port,
-            control=control,
-            devices=devices if isinstance(devices, str) else json.dumps([dict(each) for each in devices]),
-            seed=seed,
-            speed=speed,
-            start="" if start is None else int(start),
-            period_s=period_s,
-            tx_delay_ms=tx_delay_ms,
-            home_id=f"{home_id:08x}",
-            keys=str(keys),
-        )
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches this process alone, and it ends the child
-        )
-        try:
-            url, origin = await _listening_at(child)
-            async with aiohttp.ClientSession() as session:
-                yield Stick(url, origin, session, child)
-        finally:
-            await _end(child)
+            keys = write_keys(Path(folder) / "keys.json")
+        options: dict[str, str | float] = {
+            "port": port,
+            "control": control,
+            "devices": devices,
+            "seed": seed,
+            "speed": speed,
+            "start": "" if start is None else int(start),
+            "period_s": period_s,
+            "tx_delay_ms": tx_delay_ms,
+            "home_id": f"{home_id:08x}",
+            "keys": str(keys),
+        }
+        child = listening(FOLDER / "stick.js", "simulated stick", options, interpreter=MEMORY)
+        async with child as (process, (url, origin)), aiohttp.ClientSession() as session:
+            yield Stick(process, url, origin, session)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -176,9 +150,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "A simulated Z-Wave stick with its network, for the real zwave-js."
     parser.add_argument("--port", type=int, default=5555, help="of the stick (default: %(default)s)")
     parser.add_argument("--control", type=int, default=5556, help="of the verbs (default: %(default)s)")
-    parser.add_argument(
-        "--devices", default=NETWORK, help="kind:node,…, or a JSON file of devices (default: %(default)s)"
-    )
+    parser.add_argument("--devices", default=NETWORK, help="kind:node,kind:node (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="which world (default: %(default)s)")
     parser.add_argument("--speed", type=float, default=1.0, metavar="N", help="time runs N times as fast")
     parser.add_argument("--start", metavar="ISO-UTC", help="when simulated time begins (default: now)")
@@ -197,7 +169,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the stick until SIGINT or SIGTERM.
+    """Run the stick until SIGINT or SIGTERM; exit status 0 after a clean stop, else the stick's.
 
     Raises:
         ConfigError: No Node.js, `npm ci` failed, or a time that is none.
@@ -207,10 +179,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with serving(
         port=args.port,
         control=args.control,
@@ -220,11 +189,10 @@ async def _run(args: argparse.Namespace) -> int:
         start=_start(args.start),
         period_s=args.period_s,
         tx_delay_ms=args.tx_delay_ms,
-        keys=args.keys or TEST_KEYS,
+        keys=args.keys,
     ) as stick:
         print(_announcement(stick), flush=True)
-        await stop.wait()
-    return 0
+        return await stick.status(stop)
 
 
 def _start(text: str | None) -> UtcMs | None:
@@ -245,35 +213,3 @@ def _announcement(stick: Stick) -> str:
   curl -d '{{"id": 8, "value": true}}' {stick.origin}/button
   curl -d '{{"id": 5}}' {stick.origin}/dead                and /alive
   curl -d '{{"kind": "s2meter", "id": 20}}' {stick.origin}/join"""
-
-
-def _command(node: Path, **options: str | float) -> list[str]:
-    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    return [str(node), *MEMORY, str(FOLDER / "stick.js"), *given, "--end-with-stdin"]
-
-
-async def _listening_at(child: asyncio.subprocess.Process) -> tuple[str, str]:
-    assert child.stdout is not None
-    line = await asyncio.wait_for(child.stdout.readline(), READY_S)
-    words = line.decode().split()
-    if words[:2] != ["listening", "on"]:
-        status = await child.wait()
-        raise LinkLostError(
-            f"the simulated stick ended with status {status} before it listened",
-            hint="Its reason is on the standard error output, just above.",
-        )
-    return words[2], words[3]
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGCONT)  # a paused process does not take SIGTERM
-            child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), 5)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
-    # Read to the end and let the pipes close before the loop does.
-    await child.communicate()

@@ -22,9 +22,6 @@ const kinds = {
   ...require('./devices/battery'),
 };
 
-/** The default network: with the P1 meter a believable cupboard, and what the demo's monitors need. */
-const NETWORK = 'meter:2,strip:3,gas:4,water:5,air:6,scale:7,plug:8,thermostat:9,contact:10,lock:11';
-
 /** What a device of a kind is, and its capabilities for MockNode. */
 function describe(kind, id, seed, { period_s, classes }) {
   if (!Object.hasOwn(kinds, kind)) throw new Error(`no kind "${kind}"; there are: ${Object.keys(kinds).join(', ')}`);
@@ -38,9 +35,8 @@ function securityClass(name) {
   return SecurityClass[name];
 }
 
-/** "kind:id,kind:id", or JSON [{"kind", "id", …}]. */
+/** "kind:id,kind:id" as a list of {kind, id}. */
 function parseDevices(text) {
-  if (text.trim().startsWith('[')) return JSON.parse(text);
   return text.split(',').filter((part) => part.trim()).map((part) => {
     const [kind, id] = part.trim().split(':');
     if (!Number.isInteger(Number(id)) || Number(id) < 2 || Number(id) > 232) throw new Error(`"${part}": write kind:node, node 2 to 232`);
@@ -48,4 +44,4 @@ function parseDevices(text) {
   });
 }
 
-module.exports = { NETWORK, describe, kinds, parseDevices };
+module.exports = { describe, parseDevices };

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const { parseArgs } = require('node:util');
 const { serveControl } = require('./control');
 const { SimulatedClock } = require('./clock');
-const { NETWORK, parseDevices } = require('./kinds');
+const { parseDevices } = require('./kinds');
 const { Network } = require('./network');
 
 function readOptions() {
@@ -15,7 +15,7 @@ function readOptions() {
     options: {
       port: text('5555'),
       control: text('5556'),
-      devices: text(NETWORK), // kind:node,…, or JSON, or the path of a JSON file
+      devices: text(''), // kind:node,kind:node
       seed: text('1'),
       speed: text('1'),
       start: text(''), // Unix milliseconds; empty: now
@@ -27,11 +27,10 @@ function readOptions() {
     },
   });
   const keys = values.keys ? JSON.parse(fs.readFileSync(values.keys, 'utf8')) : {};
-  const devices = fs.existsSync(values.devices) ? fs.readFileSync(values.devices, 'utf8') : values.devices;
   return {
     port: Number(values.port),
     control: Number(values.control),
-    devices: parseDevices(devices),
+    devices: parseDevices(values.devices),
     endWithStdin: values['end-with-stdin'],
     network: {
       clock: new SimulatedClock(Number(values.speed), values.start ? Number(values.start) : Date.now()),

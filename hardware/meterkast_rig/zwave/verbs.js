@@ -13,6 +13,7 @@ const { encode, fit, raw } = require('./wire');
 
 const UNKNOWN_CLASS = 0xe7; // not given out by the Z-Wave Alliance
 const [BATTERY_LOW, BATTERY_FULL] = [0xff, 100];
+const GARBAGE_BYTES = 64;
 
 const on = (work) => (network, args) => work(network.device(args.id), args, network);
 const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -35,8 +36,8 @@ async function flood(device, { count = 500, per_s = 500 }) {
   return { sent: count, seconds: (performance.now() - began) / 1000 };
 }
 
-async function join(network, { kind, id, classes, period_s }) {
-  const node = await network.joining.join(async (replaces) => (await network.make({ kind, id: replaces ?? id, classes, period_s })).node);
+async function join(network, { kind, id, classes }) {
+  const node = await network.joining.join(async (replaces) => (await network.make({ kind, id: replaces ?? id, classes })).node);
   return node ? described(node) : { queued: true };
 }
 
@@ -63,9 +64,9 @@ function nodeInformation(device) {
   return node.sendToController(createMockZWaveRequestFrame(frame, { ackRequested: false }));
 }
 
-function notify(device, { type, event, parameters = [] }) {
+function notify(device, { type, event }) {
   device.node.state.set(`event/${type}`, event);
-  const bytes = [0, 0, 0, 0xff, type, event, parameters.length, ...parameters];
+  const bytes = [0, 0, 0, 0xff, type, event, 0]; // no parameters
   return device.tell({ ccId: CC.Notification, command: 0x05, bytes, key: type, value: event });
 }
 
@@ -137,7 +138,6 @@ const verbs = {
   list: { args: '', does: 'all devices', work: (network) => network.list() },
   shown: { args: 'after', does: 'what the devices showed, after record number `after`', work: (network, { after = 0 }) => network.shown.after(after) },
   report: { args: 'id', does: 'send all values now', work: on((device) => device.report()) },
-  period: { args: 'id, s', does: 'report every `s` simulated seconds', work: on((device, { s }) => device.setPeriod(s)) },
   quiet: { args: 'id, on', does: 'stop reporting, still answer', work: on((device, { on: quiet = true }) => void (device.quiet = quiet)) },
   slow: { args: 'id, ms', does: 'answer that much later', work: on((device, { ms }) => void (device.radio.slowMs = ms)) },
   // the radio
@@ -148,7 +148,7 @@ const verbs = {
   // what happens at a device
   battery: { args: 'id, level', does: 'report the battery, in %', work: on(battery) },
   battery_low: { args: 'id', does: 'warn of a low battery', work: on((device) => battery(device, { level: BATTERY_LOW })) },
-  notify: { args: 'id, type, event, parameters', does: 'send a notification; event 0 is "idle"', work: on(notify) },
+  notify: { args: 'id, type, event', does: 'send a notification; event 0 is "idle"', work: on(notify) },
   binary: { args: 'id, value, type', does: 'a binary sensor changes (type 10: door)', work: on(binary) },
   button: { args: 'id, value, endpoint', does: 'switched by hand', work: on(button) },
   dim: { args: 'id, value', does: 'dimmed by hand, 0 to 99', work: on(dim) },
@@ -163,14 +163,14 @@ const verbs = {
   parameters: { args: 'id', does: 'configuration parameters that were set', work: on(parametersOf) },
   // values that are wrong
   wrong: { args: 'id, by, key, endpoint', does: 'a register jumps and stays there', work: on(jump) },
-  spike: { args: 'id, value, decimals, size, key, endpoint', does: 'one report with this value', work: on((device, args) => device.show(valueOf(device, args), { value: args.value, decimals: args.decimals, size: args.size })) },
+  spike: { args: 'id, value, decimals, key, endpoint', does: 'one report with this value', work: on((device, args) => device.show(valueOf(device, args), { value: args.value, decimals: args.decimals })) },
   extremes: { args: 'id, key, endpoint', does: 'one report of each extreme that the air can carry', work: on(extremes) },
   unit: { args: 'id, scale, type', does: 'measure in another scale from now on; zwave-js drops meter reports in scales that were not announced', work: on(rescale) },
   flood: { args: 'id, count, per_s', does: 'that many reports as fast as that', work: on(flood) },
   unknown_cc: { args: 'id', does: 'a command of a class that nobody knows', work: on((device) => device.radio.send(raw(device.node.controller, UNKNOWN_CLASS, 0x03, [1, 2, 3, 4]))) },
   raw: { args: 'id, cc, command, hex', does: 'any command, also a malformed one', work: on((device, { cc, command, hex = '' }) => device.radio.send(raw(device.node.controller, cc, command, Buffer.from(hex, 'hex')))) },
   // joining and leaving
-  join: { args: 'kind, id, classes, period_s', does: 'a new device joins, now or when the controller adds or replaces', work: join },
+  join: { args: 'kind, id, classes', does: 'a new device joins, now or when the controller adds or replaces', work: join },
   leave: { args: 'id', does: 'a device leaves, in exclusion mode', work: (network, { id }) => network.joining.leave(id) },
   leave_stranger: { args: '', does: 'a device of another network leaves that one', work: (network) => network.joining.leave(0) },
   smart_make: { args: 'kind, id, classes', does: 'make a Smart Start device, switched off', work: smartMake },
@@ -179,12 +179,12 @@ const verbs = {
   unplug: { args: '', does: 'pull the stick out', work: (network) => network.port.unplug() },
   plug: { args: '', does: 'and put it back', work: async (network) => void (await network.port.plug()) },
   freeze: { args: 'on', does: 'the stick takes everything and says nothing', work: (network, { on: frozen = true }) => void (network.port.frozen = frozen) },
-  garbage: { args: 'count, hex', does: 'that many random bytes on the serial line, or these', work: garbage },
+  garbage: { args: 'hex', does: 'these bytes on the serial line, else random ones', work: garbage },
   reboot: { args: 'ms', does: 'out, and back after `ms`', work: reboot },
 };
 
-function garbage(network, { count = 64, hex }) {
-  network.port.garbage(hex === undefined ? randomBytes(count) : Buffer.from(hex, 'hex'));
+function garbage(network, { hex }) {
+  network.port.garbage(hex === undefined ? randomBytes(GARBAGE_BYTES) : Buffer.from(hex, 'hex'));
 }
 
 function own(name) {

@@ -40,4 +40,4 @@ function sun(peak) {
   };
 }
 
-module.exports = { EPOCH_S, chance, sun, wave };
+module.exports = { chance, sun, wave };

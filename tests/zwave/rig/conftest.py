@@ -36,7 +36,7 @@ class Tolerant(Client):
     def _handle_incoming_message(self, msg: Any) -> None:
         try:
             super()._handle_incoming_message(msg)
-        except Exception as error:
+        except Exception as error:  # whatever the library stumbles over: the stick is tested, not the library
             print("not understood:", type(error).__name__, str(msg)[:100])
 
 
@@ -73,6 +73,16 @@ async def until(true: Callable[[], Any], what: str) -> Any:
             return found
         await asyncio.sleep(0.1)
     raise AssertionError(f"still not: {what}")
+
+
+async def recorded(
+    stick: zwave.Stick, after: int, true: Callable[[list[dict[str, Any]]], Any]
+) -> list[dict[str, Any]]:
+    """What was shown after a record, once it is enough: a verb answers before its report is at the host."""
+    async with asyncio.timeout(WAIT_S):
+        while not true(records := await stick.shown(after)):  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.1)
+    return records
 
 
 @asynccontextmanager
@@ -187,6 +197,7 @@ class Rig:
     wait_s: float = WAIT_S
     service: Path = SERVICE
     until: Any = until
+    recorded: Any = recorded
     server: Any = server
     connected: Any = connected
     network: Any = network

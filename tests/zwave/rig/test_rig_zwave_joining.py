@@ -27,10 +27,12 @@ async def test_joining_with_s2_leaving_and_a_stranger(tmp_path: Path, rig: Any) 
         await rig.ready(seen, 22)
         assert plain.is_secure is False
         removed: list[int] = []
+        stopped = asyncio.Event()
         seen.controller.on("node removed", lambda data: removed.append(data["node"].node_id))
+        seen.controller.on("exclusion stopped", lambda _: stopped.set())
         assert await seen.controller.async_begin_exclusion()
         await stick.verb("leave_stranger")
-        await asyncio.sleep(1)
+        await asyncio.wait_for(stopped.wait(), rig.wait_s)
         assert removed == []
         assert await seen.controller.async_begin_exclusion()
         await stick.verb("leave", id=22)

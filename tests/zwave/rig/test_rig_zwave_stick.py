@@ -50,7 +50,6 @@ async def test_what_is_reported_after_noise_on_the_line_arrives(tmp_path: Path, 
         before = len(await stick.shown())
         await stick.verb("pulse", id=6, count=1)
         await rig.until(lambda: seen.values, "the report")
-        await asyncio.sleep(0.5)
         assert [v[4] for v in seen.values[:1]] == [r["value"] for r in await stick.shown(before)][:1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,12 @@ ALL = (
     "meter:2,strip:3,gas:4,water:5,air:6,scale:7,plug:8,thermostat:9,lock:11,climate:12,dimmer:13,heat:14,"
     "cooling:15,water_pulses:16,three_phase:17,fahrenheit:18,noise:19,unknown:20,s2meter:21,thermostat_f:22"
 )
+MEASURING = {2, 3, 4, 5, 6, 7, 9, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22}
 METER, SENSOR = 50, 49
+
+
+def nodes(records: list[dict[str, Any]]) -> set[int]:
+    return {record["node"] for record in records if record["commandClass"] in (METER, SENSOR)}
 
 
 async def test_all_kinds_are_interviewed_and_the_record_is_what_was_seen(tmp_path: Path, rig: Any) -> None:
@@ -27,11 +31,11 @@ async def test_all_kinds_are_interviewed_and_the_record_is_what_was_seen(tmp_pat
         before = len(await stick.shown())
         for number in numbers:
             await stick.verb("report", id=number)
-        await asyncio.sleep(2)
-        measured = [r for r in await stick.shown(before) if r["commandClass"] in (METER, SENSOR)]
-        showed = [(r["node"], r["commandClass"], r["endpoint"], r["key"], r["value"]) for r in measured]
-        assert set(showed) <= set(seen.values)
-        assert {r["node"] for r in measured} == {2, 3, 4, 5, 6, 7, 9, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22}
+        records = await rig.recorded(stick, before, lambda records: nodes(records) >= MEASURING)
+        measured = [r for r in records if r["commandClass"] in (METER, SENSOR)]
+        showed = {(r["node"], r["commandClass"], r["endpoint"], r["key"], r["value"]) for r in measured}
+        await rig.until(lambda: showed <= set(seen.values), "all that was shown")
+        assert nodes(measured) == MEASURING
         assert {r["decimals"] for r in measured if (r["node"], r["key"]) == (2, 0x10001)} == {3}
         assert seen.node(2).values["2-50-0-value-65537"].value in {r["value"] for r in measured}
 
@@ -44,8 +48,12 @@ async def test_the_same_seed_and_time_show_the_same(tmp_path: Path, rig: Any) ->
             await rig.ready(seen, 2, 3)
             await stick.verb("report", id=2)
             await stick.verb("report", id=3)
-            await asyncio.sleep(0.5)
-            runs.append({(r["node"], r["key"]): r["value"] for r in await stick.shown()})
+            before = len(await stick.shown())
+            await seen.node(3).async_poll_value("3-49-0-Air temperature")
+            # All goes to the host in its order: before this answer, all that was reported.
+            await rig.recorded(stick, before, lambda records: any(r["asked"] for r in records))
+            measured = [r for r in await stick.shown() if r["commandClass"] in (METER, SENSOR)]
+            runs.append({(r["node"], r["key"]): r["value"] for r in measured})
     assert runs[0] == runs[1]
     assert len(runs[0]) > 10
 
@@ -137,9 +145,9 @@ async def test_meter_in_a_scale_that_it_did_not_announce(tmp_path: Path, rig: An
     async with rig.network(tmp_path, devices="gas:4") as (stick, seen):
         await rig.ready(seen, 4)
         await stick.verb("unit", id=4, scale=1)
-        assert await seen.node(4).async_ping()
-        await asyncio.sleep(1)
-        assert (0x20101, 1) in {(r["key"], r["scale"]) for r in await stick.shown()}
+        shown = lambda records: {(r["key"], r["scale"]) for r in records if "scale" in r}  # noqa: E731
+        await rig.recorded(stick, 0, lambda records: (0x20101, 1) in shown(records))
+        assert await seen.node(4).async_ping()  # what came before its answer has been heard
         assert not [name for name in seen.node(4).values if name.startswith("4-50-0-value-131329")]
         with pytest.raises(ConfigError, match="nothing that has a scale 2"):
             await stick.verb("unit", id=4, scale=2)

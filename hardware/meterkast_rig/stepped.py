@@ -11,19 +11,20 @@ from meterkast.ports import Trust
 
 
 class SteppedClock:
-    """Trusted from the start; `set` moves it and wakes who waited for that."""
+    """`set` moves it and wakes who waited for that.
+
+    Attributes:
+        trust: Trusted from the start, until a test says otherwise.
+    """
 
     speed = 1.0
 
     def __init__(self, start_ms: UtcMs) -> None:
+        self.trust = Trust.TRUSTED
         self._start_ms = start_ms
         self._now_ms = start_ms
         self._waiting: list[tuple[UtcMs, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
-
-    @property
-    def trust(self) -> Trust:
-        return Trust.TRUSTED
 
     def set(self, now_ms: UtcMs) -> None:
         """It is this late now."""
@@ -32,6 +33,10 @@ class SteppedClock:
             waiter = heapq.heappop(self._waiting)[2]
             if not waiter.done():
                 waiter.set_result(None)
+
+    def pass_ms(self, passed_ms: int) -> None:
+        """So much time passes."""
+        self.set(UtcMs(self._now_ms + passed_ms))
 
     def now_ms(self) -> UtcMs:
         return self._now_ms

@@ -1,0 +1,150 @@
+"""The built gateway: what it keeps, and what a restart finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from meterkast.model.errors import StorageError
+from meterkast.model.half_hour import Cause, RowKey
+from meterkast.model.reading import Batch
+from meterkast.model.time import MINUTE_MS, UtcMs
+from meterkast.ports import Keep, Trust
+from meterkast_rig.stepped import SteppedClock
+
+Opened = Callable[..., Any]
+
+
+async def test_half_hours_and_their_packets_are_kept_together(site: Opened) -> None:
+    async with site() as it:
+        await it.minutes(65)
+        first, second = await it.half_hours()
+        assert (first.end_ms, first.value and first.value.whole) == (it.end(1), 29)
+        assert (second.end_ms, second.value and second.value.whole) == (it.end(2), 59)
+        assert [text.split('"pC_1":')[1] for text in await it.payloads("half")] == ["29}", "59}"]
+        assert len(await it.payloads("five")) == 12
+        assert {len(await it.half_hours("power_import", 5 * MINUTE_MS))} == {12}
+
+
+async def test_a_restart_goes_on_where_the_last_run_ended(site: Opened) -> None:
+    async with site() as it:
+        await it.minutes(25)
+    async with site() as it:
+        await it.minutes(20)
+    async with site() as it:
+        await it.minutes(20)
+        assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59]
+        assert [one.revision for one in await it.half_hours()] == [0, 0]
+        assert len(await it.payloads("half")) == 2
+        assert len(await it.payloads("five")) == 12
+        assert [one.value and one.value.decimal() for one in await it.half_hours("power_import")] == [
+            600,
+            600,
+        ]
+
+
+async def test_the_hours_in_which_it_was_off_are_missing_for_that_reason(
+    site: Opened, clock: SteppedClock
+) -> None:
+    async with site() as it:
+        await it.minutes(35)
+    clock.pass_ms(3 * 60 * MINUTE_MS)
+    async with site() as it:
+        await it.minutes(60)
+        causes = [one.cause for one in await it.half_hours()]
+        assert causes == [None, None, *[Cause.GATEWAY_OFF] * 5, None, None]
+        assert len(await it.payloads("half")) == 4
+
+
+async def test_a_silent_meter_is_missing_for_that_reason_and_a_lost_port_for_another(site: Opened) -> None:
+    async with site() as it:
+        await it.minutes(35)
+        await it.minutes(60, read=False)
+        supervisor = it.driver()
+        supervisor._outages.lost("p1", it.clock.now_ms())
+        await it.minutes(60, read=False)
+        causes = [one.cause for one in await it.half_hours()]
+        assert causes[:2] == [None, None]
+        assert causes[2:] == [Cause.METER_SILENT, Cause.LINK_LOST, Cause.LINK_LOST]
+        assert "has not been heard of" in it.problems()
+
+
+async def test_what_the_disk_refuses_waits_and_is_kept_later(
+    site: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site() as it:
+        await it.minutes(20)
+        keep = it.store.keep
+
+        async def refuse(what: Keep) -> None:
+            raise StorageError("the disk is full", hint="Free space.")
+
+        monkeypatch.setattr(it.store, "keep", refuse)
+        await it.minutes(45)
+        assert it.gateway.keeper.unsaved == 45
+        assert await it.half_hours() == []
+        monkeypatch.setattr(it.store, "keep", keep)
+        await it.minutes(1)
+        assert it.gateway.keeper.unsaved == 0
+        assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59]
+        assert await it.samples() == 66
+
+
+async def test_a_disk_that_refuses_for_long_costs_samples_and_never_half_hours(
+    site: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site() as it:
+        await it.minutes(2)
+        keep = it.store.keep
+
+        async def refuse(what: Keep) -> None:
+            raise StorageError("the disk is full", hint="Free space.")
+
+        monkeypatch.setattr(it.store, "keep", refuse)
+        await it.minutes(6 * 60)
+        assert it.gateway.keeper.dropped_blocks == 120
+        monkeypatch.setattr(it.store, "keep", keep)
+        await it.minutes(1)
+        assert [one.value and one.value.whole for one in await it.half_hours()] == list(range(29, 360, 30))
+        assert len(await it.payloads("half")) == 12
+
+
+async def test_a_damaged_half_hour_does_not_keep_it_from_starting(
+    site: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site() as it:
+        await it.minutes(65)
+        await it.store.database.rows("UPDATE half_hours SET whole = 7 WHERE whole = 29")
+    async with site() as it:
+        await it.minutes(30)
+        damaged: list[RowKey] = []
+        kept = await it.store.half_hours(UtcMs(0), it.clock.now_ms(), damaged=damaged)
+        assert [key.end_ms for key in damaged] == [it.end(1)]
+        assert 7 not in [one.value.whole for one in kept if one.value]
+    assert "half-hour damaged" in caplog.text
+
+
+async def test_nothing_is_closed_or_kept_under_an_unknown_clock(site: Opened, clock: SteppedClock) -> None:
+    clock.trust = Trust.UNKNOWN
+    async with site() as it:
+        await it.minutes(65)
+        assert await it.half_hours() == []
+        assert await it.samples() == 0
+        assert it.gateway.examiner.snapshot().held == 65
+        assert "does not know the time" in it.problems()
+        clock.trust = Trust.METER
+        await it.minutes(1)
+        assert await it.samples() == 66
+        assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59]
+        assert "does not know the time" not in it.problems()
+
+
+async def test_the_last_seconds_are_kept_at_a_clean_stop(site: Opened) -> None:
+    async with site() as it:
+        await it.minutes(3)
+        it.clock.pass_ms(20_000)
+        it.gateway.intake.emit(Batch(it.layout, (4, 600), it.clock.boot_ns()))
+        await it.gateway.keeper.finish()
+        assert await it.samples() == 4

@@ -14,7 +14,7 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test soak bench lint run coverage lock clean browser
+.PHONY: demo test soak bench lint run lock clean browser
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meterkast.model.errors import RefusedError, StorageError
-from meterkast.model.product import Medium, ProductDescription
+from meterkast.model.product import Medium, Product, ProductDescription
 from meterkast.ports import LinkState
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.driver import ZwaveDriver
@@ -20,6 +20,14 @@ HOME = "zwave:00007e57"
 @pytest.fixture
 def devices(shelf: Any, still: Any) -> Devices:
     return Devices(Settings(stick="/dev/ttyACM0"), shelf, still)
+
+
+async def filled(devices: Devices, made: Any) -> Product:
+    """A meter is node 5; the product that it fills."""
+    devices.attach(made.link(made.node(5, made.energy())))
+    await devices.refresh(5)
+    product: Product = devices.get(5).product
+    return product
 
 
 def again(shelf: Any, still: Any, **settings: Any) -> Devices:
@@ -154,9 +162,7 @@ async def test_a_device_that_is_not_shown_stays_known(
 async def test_a_removed_node_leaves_its_product_and_history(devices: Devices, shelf: Any, made: Any) -> None:
     told: list[int] = []
     devices.on_change.append(told.append)
-    devices.attach(made.link(made.node(5, made.energy())))
-    await devices.refresh(5)
-    product = devices.get(5).product
+    product = await filled(devices, made)
     prop = next(iter(devices.get(5).properties.values())).property
     await devices.removed(devices.get(5))
     assert devices.get(5) is None
@@ -173,9 +179,7 @@ async def test_a_removed_node_leaves_its_product_and_history(devices: Devices, s
 async def test_other_hardware_under_the_same_number_is_another_product(
     devices: Devices, shelf: Any, made: Any
 ) -> None:
-    devices.attach(made.link(made.node(5, made.energy())))
-    await devices.refresh(5)
-    first = devices.get(5).product
+    first = await filled(devices, made)
     devices.adopt(5, made.node(5, made.energy(), productId=0x61))
     await devices.refresh(5)
     second = devices.get(5).product
@@ -188,9 +192,7 @@ async def test_other_hardware_under_the_same_number_is_another_product(
 async def test_a_device_that_replaces_another_fills_its_product_where_that_is_meant(
     devices: Devices, shelf: Any, made: Any
 ) -> None:
-    devices.attach(made.link(made.node(5, made.energy())))
-    await devices.refresh(5)
-    first = devices.get(5).product
+    first = await filled(devices, made)
     await devices.link_product(5, first)
     devices.adopt(5, made.node(5, made.energy(), productId=0x61))
     await devices.refresh(5)
@@ -216,25 +218,6 @@ async def test_a_product_that_was_there_first_is_filled(devices: Devices, shelf:
     devices.detach()
 
 
-async def test_odd_metadata_costs_one_value_and_not_the_device(
-    devices: Devices, shelf: Any, made: Any
-) -> None:
-    odd = [
-        made.value(50, "value", 7, ccSpecific={"meterType": "x", "scale": None}, unit=["kWh"], label=7),
-        made.value(49, "", None, ccSpecific=None, states=["a"], min="low", max={}),
-        made.value(231, "x" * 100_000, None, value={"deep": [1]}, type=None),
-        made.value(113, "Alarm", "x", ccSpecific={"notificationType": 10**30}, states={"y": None}),
-    ]
-    devices.attach(made.link(made.node(5, *odd, made.energy()), made.node(6, made.energy())))
-    await devices.refresh(5)
-    await devices.refresh(6)
-    keys = {mapped.property.key for mapped in devices.get(5).properties.values()}
-    assert "import_total" in keys
-    assert devices.get(6).properties
-    assert devices.value_views(5)
-    devices.detach()
-
-
 async def test_how_often_values_are_expected(shelf: Any, still: Any, made: Any) -> None:
     wake_up = made.value(132, "wakeUpInterval", None, 3600, readable=False)
     devices = again(shelf, still, report_s=600, nodes={"7": NodeSettings(report_s=120)})
@@ -254,23 +237,6 @@ async def test_how_often_values_are_expected(shelf: Any, still: Any, made: Any) 
     ]
     assert fresh == [1200, 7200, 240]
     assert [device.wake_up_s for device in devices.all()] == [None, 3600, 3600]
-    devices.detach()
-
-
-async def test_a_name_that_is_set_goes_before_the_device_databases(shelf: Any, still: Any, made: Any) -> None:
-    devices = again(shelf, still, nodes={"5": NodeSettings(name="Heat pump")})
-    config = {"manufacturer": "AEON Labs", "label": "ZW096", "description": "Smart Switch 6"}
-    devices.attach(
-        made.link(*(made.node(number, made.energy(), deviceConfig=config) for number in (5, 6, 7)))
-    )
-    await devices.refresh(5)
-    await devices.refresh(6)
-    await devices.refresh(7)
-    names = [device.product.name for device in devices.all()]
-    assert names == ["Heat pump", "Smart Switch 6", "Smart Switch 6 (node 7)"]
-    told = devices.get(6).product.description
-    assert (told.maker, told.model) == ("AEON Labs", "ZW096 (0086:0003:0060)")
-    assert shelf.node_rows[f"{HOME}:5"].description.security == "S2_AccessControl"
     devices.detach()
 
 
@@ -314,22 +280,6 @@ async def test_the_status_tells_an_empty_network_from_another_stick(
     driver.devices.detach()
 
 
-async def test_a_name_that_is_set_later_renames_the_product(shelf: Any, still: Any, made: Any) -> None:
-    first = again(shelf, still)
-    first.attach(made.link(made.node(5, made.energy())))
-    await first.refresh(5)
-    before = first.get(5).product
-    first.detach()
-    second = again(shelf, still, nodes={"5": NodeSettings(name="Heat pump")})
-    await second.load()
-    second.attach(made.link(made.node(5, made.energy())))
-    await second.refresh(5)
-    assert second.get(5).product.id == before.id
-    assert second.get(5).product.name == "Heat pump"
-    assert before.name != "Heat pump"
-    second.detach()
-
-
 async def test_a_person_names_a_device(shelf: Any, still: Any, made: Any) -> None:
     devices = again(shelf, still, nodes={"6": NodeSettings(name="Boiler")})
     devices.attach(made.link(*(made.node(number, made.energy()) for number in (5, 6))))
@@ -346,4 +296,30 @@ async def test_a_person_names_a_device(shelf: Any, still: Any, made: Any) -> Non
     ]:
         with pytest.raises(RefusedError, match=words):
             await devices.rename(node, name)
+    devices.detach()
+
+
+async def test_who_is_not_there_is_not_declared(devices: Devices, shelf: Any, made: Any) -> None:
+    devices.attach(made.link())
+    devices.schedule(99)
+    await devices.refresh(99)
+    assert devices._tasks == {}
+    assert shelf.declared == 0
+
+
+async def test_a_device_that_is_removed_while_it_is_declared_has_no_values_any_more(
+    devices: Devices, shelf: Any, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices.attach(made.link(made.node(5, made.energy())))
+    device = devices.get(5)
+    keep = shelf.map_properties
+
+    async def meanwhile(*told: Any) -> None:
+        devices.leave(device)
+        await keep(*told)
+
+    monkeypatch.setattr(shelf, "map_properties", meanwhile)
+    await devices.refresh(5)
+    assert device.properties
+    assert devices.by_property(next(iter(device.properties.values())).property.id) is None
     devices.detach()

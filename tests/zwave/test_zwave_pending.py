@@ -184,7 +184,9 @@ async def test_radio_acknowledgement_alone_is_not_success(house: House) -> None:
 async def test_connection_lost_while_sending_is_not_success(house: House) -> None:
     await house.stick.verb("freeze")
     sending = asyncio.create_task(house.write(DIMMER, "dimmer", "55"))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(60):
+        while (await house.network.pending())[-1].status != "sending":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     await house.running.driver._service.kill()
     failed = await sending
     await house.stick.verb("freeze", on=False)

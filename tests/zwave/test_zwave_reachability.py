@@ -252,3 +252,93 @@ async def test_a_last_seen_of_a_wrong_clock_is_put_right(bench: Bench, made: Any
     bench.reach.heard(device)
     await bench.reach._keep()
     assert bench.shelf.node_rows["zwave:00007e57:5"].description.last_seen_ms == still.now_ms()
+
+
+async def test_a_device_that_died_twice_is_pinged_as_one(bench: Bench, made: Any) -> None:
+    bench.devices.pause()
+    await bench.connect(made.link(made.node(5, made.energy())), 5)
+    device = bench.devices.get(5)
+    assert device is not None
+    bench.reach.died(device)
+    due = dict(bench.reach._dead)
+    bench.reach.died(device)
+    assert bench.reach._dead == due
+    assert device.status is NodeStatus.UNSTABLE
+
+
+async def test_a_device_that_was_out_of_reach_before_is_not_doubtful_again(
+    bench: Bench, made: Any, tools: Any
+) -> None:
+    bench.devices.attach(made.link(made.node(5, made.energy(), status=DEAD)))
+    device = bench.devices.get(5)
+    assert device is not None
+    device.status = NodeStatus.NO_CONNECTION
+    bench.reach.attach()
+    assert device.status is NodeStatus.NO_CONNECTION
+    link = made.link()
+    link.answer = False
+    bench.task = asyncio.create_task(bench.reach.run(link))
+    await tools.until(lambda: len(link.asked) == 1, "pinged, the next time in half an hour")
+    assert device.status is NodeStatus.NO_CONNECTION
+
+
+async def test_a_report_while_it_is_pinged_in_vain_counts(bench: Bench, made: Any, tools: Any) -> None:
+    link = made.link(made.node(5, made.energy(), status=DEAD))
+
+    async def ask(work: Any, **_: Any) -> bool:
+        work.close()
+        link.asked.append("ping")
+        device = bench.devices.get(5)
+        assert device is not None
+        if len(link.asked) == module.FAILED_PINGS:
+            bench.reach.heard(device)
+        return False
+
+    link.ask = ask
+    await bench.connect(link, 5)
+    await tools.until(lambda: len(bench.words(5)) > 1, "heard")
+    assert bench.words(5) == ["retrying", "available"]
+    assert bench.reach._dead == {}
+
+
+async def test_a_dead_device_that_the_server_no_longer_shows_is_not_pinged(
+    bench: Bench, made: Any, tools: Any
+) -> None:
+    link = made.link(made.node(5, made.energy(), status=DEAD))
+    bench.devices.pause()
+    await bench.connect(link, 5)
+    device = bench.devices.get(5)
+    assert device is not None
+    device.live = None
+    bench.devices.resume()
+    await tools.until(lambda: not bench.reach._dead, "given up")
+    assert link.asked == []
+
+
+async def test_the_status_of_a_device_without_a_product_is_kept_with_its_row_alone(
+    bench: Bench, made: Any, tools: Any
+) -> None:
+    await bench.connect(made.link(made.node(5, status=DEAD, ready=False)))
+    device = bench.devices.get(5)
+    assert device is not None
+    await tools.until(lambda: device.status is NodeStatus.AVAILABLE, "answered")
+    await tools.until(lambda: not bench.reach._unkept, "nothing is left to keep")
+    assert bench.shelf.availabilities == []
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_hangs(
+    bench: Bench, made: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "STOP_S", 0.05)
+    bench.devices.attach(made.link(made.node(5, made.energy())))
+    await bench.devices.refresh(5)
+    device = bench.devices.get(5)
+    assert device is not None
+    bench.reach.heard(device)
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.shelf, "declare_node", hang)
+    await bench.reach.finish()
+    assert "last seen not kept" in caplog.text

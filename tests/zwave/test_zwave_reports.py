@@ -9,6 +9,7 @@ import pytest
 
 from meterkast.model.reading import Batch
 from meterkast_drivers.zwave import reports as module
+from meterkast_drivers.zwave.device import EARLY_REPORTS
 from meterkast_drivers.zwave.devices import Device, Devices
 from meterkast_drivers.zwave.reports import Reports
 from meterkast_drivers.zwave.settings import Settings
@@ -87,6 +88,84 @@ async def test_a_malformed_event_never_raises(bench: Any, made: Any, tools: Any,
     bench.reports.take(77, args)
     bench.reports.take(5, made.event(made.energy(), 2))
     await tools.until(lambda: bench.values() == [2000], "the good one")
+
+
+async def test_an_odd_report_is_counted_and_each_value_is_told_once(
+    bench: Any, made: Any, tools: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("nobody takes it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.reports, "emit", fail)
+        for _ in range(3):
+            bench.reports.take(5, made.event(made.energy(), 1))
+            bench.reports.take(5, made.event(made.weight(), 1))
+        bench.devices.schedule(5)
+        bench.reports.take(5, made.event(made.temperature(), 20))  # waits until the device is declared
+        await tools.until(lambda: not bench.devices.get(5).unsettled, "settled")
+    assert bench.reports.counters["reports not understood"] == 7
+    told = [record for record in caplog.records if record.getMessage() == "report not understood"]
+    assert [(vars(one)["node"], vars(one)["value"]) for one in told] == [
+        (5, "50-0-value-65537"),
+        (5, "49-0-Weight"),
+        (5, "49-0-Air temperature"),
+    ]
+    bench.reports.take(5, made.event(made.temperature(), 21))
+    assert bench.values() == [21]
+
+
+async def test_a_number_that_grows_too_large_for_its_decimals_is_refused(
+    bench: Any, made: Any, tools: Any
+) -> None:
+    bench.reports.take(5, made.event(made.energy(), 0.0000001))
+    await tools.until(lambda: not bench.devices.get(5).unsettled, "its decimals are known")
+    bench.reports.take(5, made.event(made.energy(), 999_999_999_999))
+    assert len(bench.batches) == 1
+    assert bench.reports.counters["refused: too large"] == 1
+
+
+async def test_more_reports_than_can_wait_are_counted(bench: Any, made: Any, tools: Any, shelf: Any) -> None:
+    shelf.refusing = True
+    bench.devices.schedule(5)
+    for number in range(EARLY_REPORTS + 3):
+        bench.reports.take(5, made.event(made.energy(), number))
+    assert bench.reports.counters["reports dropped: their device is not stored yet"] == 3
+    shelf.refusing = False
+    await tools.until(lambda: not bench.devices.get(5).unsettled, "stored")
+    assert bench.values()[0] == 3000, "the oldest three were dropped"
+
+
+async def test_a_report_of_a_value_that_is_not_kept_waits_for_nothing(
+    bench: Any, made: Any, tools: Any
+) -> None:
+    parameter = made.value(112, 3, None, 1)
+    live = bench.devices.get(5).live
+    live._update_values([value.data for value in live.values.values()] + [parameter])
+    bench.devices.schedule(5)
+    bench.reports.take(5, made.event(parameter, 2))
+    await tools.until(lambda: not bench.devices.get(5).unsettled, "settled")
+    assert bench.devices.get(5).asides["112-0-3"].why == "configuration parameter"
+    assert bench.batches == []
+    assert bench.heard == [5]
+
+
+async def test_kinds_of_refusals_do_not_fill_the_memory(bench: Any, made: Any) -> None:
+    for number in range(2 * module._REASONS):
+        bench.reports._count(f"kind {number}")
+    assert len(bench.reports.counters) == module._REASONS
+    bench.reports._count("kind 0")
+    assert bench.reports.counters["kind 0"] == 2
+
+
+async def test_a_write_that_is_confirmed_after_its_device_was_removed_is_no_reading(
+    bench: Any, made: Any
+) -> None:
+    echo = bench.devices.expect_echo(5, "50-0-value-65537")
+    bench.reports.take(5, made.event(made.energy(), 2))
+    await bench.devices.removed(bench.devices.get(5))
+    echo.end(confirmed=True)
+    assert bench.batches == []
 
 
 async def test_a_write_to_reset_is_no_reading(bench: Any, made: Any, tools: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from meterkast.model.errors import ConfigError
 from meterkast.model.quantity import Quantity, text
 from meterkast.model.units import Unit
-from meterkast_drivers.zwave.scales import SCALES, WIRE_DECIMALS, Pulse, decimal_of
+from meterkast_drivers.zwave.scales import SCALES, WIRE_DECIMALS, Conversion, Pulse, decimal_of
 
 POWERS_OF_TEN = [
     unit
@@ -56,6 +56,22 @@ def test_a_conversion_is_rounded_once_and_never_more_than_half_a_digit(
     assert abs(Fraction(kept) - exact) <= Fraction(1, 2 * 10**conversion.decimals)
     assert -kept.as_tuple().exponent <= conversion.decimals  # type: ignore[operator]
     assert "E" not in text(kept)
+
+
+@given(wire, precision, st.sampled_from(sorted(SCALES)))
+def test_a_conversion_is_what_fractions_give(whole: int, decimals: int, unit: str) -> None:
+    shown = Decimal(whole).scaleb(-decimals)
+    conversion = SCALES[unit].conversion
+    exact = (Fraction(shown) + conversion.shift) * conversion.factor
+    steps = round(exact * 10**conversion.decimals)  # half to even
+    assert Fraction(conversion.to_canonical(shown)) == Fraction(steps, 10**conversion.decimals)
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept"), [("0.5", "0"), ("1.5", "2"), ("2.5", "2"), ("-0.5", "0"), ("-1.5", "-2")]
+)
+def test_halves_are_rounded_to_even(shown: str, kept: str) -> None:
+    assert Conversion(decimals=0).to_canonical(Decimal(shown)) == Decimal(kept)
 
 
 @given(st.integers(-400, 2000))

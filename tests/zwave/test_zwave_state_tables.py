@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import meterkast_drivers.zwave
-from meterkast import nodejs
 from meterkast.model.datatypes import Kind
 from meterkast_drivers.zwave.mapping import Aside, Target, map_value, number_of
 from meterkast_drivers.zwave.value import ZwaveValue
 
-SERVICE = Path(meterkast_drivers.zwave.__file__).parent / "service"
-
 # Notifications that are either there or not (0 and 255), and those kept as numbers with meanings. A new
 # zwave-js that knows more shows up here.
 EXPECTED = json.loads(Path(__file__).parents[1].joinpath("data", "zwave", "expected.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def tables() -> Any:
-    nodejs.install(SERVICE)
-    script = Path(__file__).with_name("tables.mjs")
-    asked = subprocess.run(
-        [nodejs.find_node(), script, SERVICE], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert asked.returncode == 0, asked.stderr
-    return json.loads(asked.stdout)
 
 
 def mapped(value: ZwaveValue) -> Target:

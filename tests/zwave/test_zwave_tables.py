@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-import meterkast_drivers.zwave
-from meterkast import nodejs
 from meterkast.model.datatypes import DATATYPES
 from meterkast.model.product import Medium
 from meterkast.model.units import Unit
 from meterkast_drivers.zwave.mapping import Target, map_value
 from meterkast_drivers.zwave.value import ZwaveValue
-
-SERVICE = Path(meterkast_drivers.zwave.__file__).parent / "service"
 
 # One of each unit of zwave-js in canonical units, by the definitions of the units. What a unit goes to may
 # depend on the quantity: by (unit, canonical unit).
@@ -140,17 +133,6 @@ WANTED_METERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def tables() -> Any:
-    nodejs.install(SERVICE)
-    script = Path(__file__).with_name("tables.mjs")
-    asked = subprocess.run(
-        [nodejs.find_node(), script, SERVICE], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert asked.returncode == 0, asked.stderr
-    return json.loads(asked.stdout)
-
-
 def of_meter(kind: int, scale: int, unit: str, rate: int) -> ZwaveValue:
     return ZwaveValue(
         command_class=50,
@@ -196,7 +178,11 @@ def sensors(tables: Any) -> Iterator[tuple[tuple[int, int], dict[str, Any], Targ
             yield numbers, scale, mapped(of_sensor(*numbers, sensor["label"], scale["unit"]))
 
 
-def is_worth_one(target: Target, unit: str, where: object) -> None:
+def is_a_row(target: Target, unit: str, where: tuple[int, ...]) -> None:
+    """It is in the table, and agrees with its unit and its datatype."""
+    assert "not in the table" not in target.why, where
+    assert DATATYPES[target.datatype].unit in (target.unit, Unit.NONE), where
+    assert target.kind is DATATYPES[target.datatype].kind, where
     worth = WORTH[unit, target.unit]
     got = Fraction(target.conversion.to_canonical(Decimal(1)))
     assert abs(got - worth) <= Fraction(1, 2 * 10**target.decimals), where
@@ -207,10 +193,7 @@ def is_worth_one(target: Target, unit: str, where: object) -> None:
 def test_every_scale_of_every_meter_has_a_row_that_agrees_with_its_unit(tables: Any) -> None:
     seen = dict[tuple[int, str, bool], str]()
     for numbers, scale, target in meters(tables):
-        is_worth_one(target, scale["unit"], numbers)
-        assert "not in the table" not in target.why, numbers
-        assert DATATYPES[target.datatype].unit in (target.unit, Unit.NONE), numbers
-        assert target.kind is DATATYPES[target.datatype].kind, numbers
+        is_a_row(target, scale["unit"], numbers)
         assert target.parameter == str(numbers[1])
         assert not target.receiving
         assert target.medium is not None
@@ -244,10 +227,7 @@ def test_energy_gas_water_and_heat_are_what_they_should_be(tables: Any) -> None:
 def test_every_scale_of_every_sensor_has_a_row_that_agrees_with_its_unit(tables: Any) -> None:
     keys = dict[str, int]()
     for numbers, scale, target in sensors(tables):
-        is_worth_one(target, scale["unit"], numbers)
-        assert "not in the table" not in target.why, numbers
-        assert DATATYPES[target.datatype].unit in (target.unit, Unit.NONE), numbers
-        assert target.kind is DATATYPES[target.datatype].kind, numbers
+        is_a_row(target, scale["unit"], numbers)
         assert target.parameter == str(numbers[0])
         assert keys.setdefault(target.key, numbers[0]) == numbers[0], "two types share a key"
         assert target.emptyings == (numbers[0] == 14)

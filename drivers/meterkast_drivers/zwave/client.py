@@ -15,7 +15,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
@@ -58,6 +58,10 @@ _MOST_KINDS = 200
 """Kinds of odd things that are told apart in the log."""
 
 _COUNTERS = ("messages", "unknown events", "odd messages", "failed handlers", "nodes not understood")
+
+_VALUE_ID = ("commandClass", "endpoint", "property", "propertyKey")
+
+_NO_EVENT: Mapping[str, Any] = {}
 
 _END = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
 
@@ -189,7 +193,7 @@ class SafeClient(Client):
             try:
                 node = Node(self, data)
                 nodes[node.node_id] = node
-            except Exception as error:
+            except Exception as error:  # one device's odd description must not hide the others
                 number = data.get("nodeId") if isinstance(data, dict) else None
                 self._count("nodes not understood", f"node {number}", error)
             await asyncio.sleep(0)
@@ -261,17 +265,17 @@ class SafeClient(Client):
                 self._answer(msg)
             else:
                 self._odd("type", str(kind))
-        except Exception as error:
+        except Exception as error:  # whatever a message holds, it must not end the connection
             event = msg.get("event")
-            name = event.get("event") if isinstance(event, dict) else kind
-            self._count("odd messages", str(name), error)
+            told = event if isinstance(event, dict) else {}
+            self._count("odd messages", str(told.get("event", kind)), error, told)
 
     def _answer(self, msg: dict[str, Any]) -> None:
         try:
             super()._handle_incoming_message(msg)
         except KeyError as error:
-            waiting = self._result_futures.get(msg["messageId"])
-            if waiting is None or waiting.done():
+            waiting = self._result_futures[msg["messageId"]]
+            if waiting.done():
                 raise
             waiting.set_exception(FailedCommand(msg["messageId"], "odd answer", f"it lacks {error}"))
 
@@ -282,22 +286,22 @@ class SafeClient(Client):
         targets: dict[str, EventBase | None] = {"controller": controller, "driver": self.driver}
         target = controller.nodes.get(data["nodeId"]) if source == "node" else targets[source]
         if target is None:
-            self._odd("of an unknown node", name)
+            self._count("odd messages", f"of an unknown node: {name}", event=data)
             return
         handler = getattr(target, f"handle_{name.replace(' ', '_')}", None)
         listeners = target._listeners.get(name, ())
         if handler is not None:
             handler(Event(type=name, data=data))
         elif not listeners:
-            self._count("unknown events", name)
+            self._count("unknown events", name, event=data)
             return
         if source != "driver":
             data[source] = target
         for listener in tuple(listeners):
             try:
                 listener(data)
-            except Exception as error:
-                self._count("failed handlers", name, error)
+            except Exception as error:  # a fault of ours must cost neither the connection nor other handlers
+                self._count("failed handlers", name, error, data)
 
     async def async_send_command(
         self, message: dict[str, Any], require_schema: int | None = None
@@ -325,8 +329,10 @@ class SafeClient(Client):
     def _odd(self, kind: str, detail: str) -> None:
         self._count("odd messages", f"{kind}: {detail}")
 
-    def _count(self, counter: str, kind: str, error: Exception | None = None) -> None:
-        """Count it; the first of each kind is told in the log."""
+    def _count(
+        self, counter: str, kind: str, error: Exception | None = None, event: Mapping[str, Any] = _NO_EVENT
+    ) -> None:
+        """Count it; the first of each kind is told in the log, with the device that it came from."""
         self.counters[counter] += 1
         key = f"{counter}, {kind}" if error is None else f"{counter}, {kind}, {type(error).__name__}"
         if key in self._told or len(self._told) >= _MOST_KINDS:
@@ -340,8 +346,16 @@ class SafeClient(Client):
             "Z-Wave: %s",
             counter,
             exc_info=trace,
-            extra={"kind": kind[:200], "reason": repr(error)[:200]},
+            extra={"kind": kind[:200], "reason": repr(error)[:200], "of": _origin(event)},
         )
+
+
+def _origin(event: Mapping[str, Any]) -> str:
+    """The device and value that an event tells of, as far as it says so."""
+    args = event.get("args")
+    value = args if isinstance(args, dict) else {}
+    told = (event.get("nodeId"), *(value.get(key) for key in _VALUE_ID))
+    return "-".join(str(part) for part in told if part is not None)[:200]
 
 
 def _decoded(text: bytes) -> Any:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from meterkast.model.datatypes import SENSOR, SETPOINT, Aggregation, Kind
+from meterkast.model.datatypes import SENSOR, SETPOINT, Aggregation, DatatypeId, Kind
 from meterkast.model.units import Unit
-from meterkast_drivers.zwave.controls import INFORMATION, state
-from meterkast_drivers.zwave.scales import SCALES, Scale, decimal_of, scale_of
+from meterkast_drivers.zwave.controls import INFORMATION, degrees, state
+from meterkast_drivers.zwave.scales import Scale, decimal_of, scale_of
 from meterkast_drivers.zwave.target import Aside, Target
 from meterkast_drivers.zwave.value import ZwaveValue
 
@@ -48,6 +48,7 @@ _SETPOINTS = {
     14: "away_cooling",
     15: "full_power",
 }
+_HUMIDITY_SETPOINTS = {1: "humidifier", 2: "dehumidifier", 3: "auto"}
 # BeNext's datatype says 4–28 °C; a device that tells its own range knows better.
 _SETPOINT_LOW, _SETPOINT_HIGH = Decimal(4), Decimal(28)
 
@@ -58,25 +59,50 @@ def _bound(limit: float | None, scale: Scale, otherwise: Decimal | None) -> Deci
     return scale.conversion.to_canonical(known) if known is not None else otherwise
 
 
+def _setpoint(
+    value: ZwaveValue,
+    scale: Scale,
+    *,
+    key: str,
+    name: str,
+    why: str,
+    datatype: DatatypeId = SENSOR,
+    low: Decimal | None = None,
+    high: Decimal | None = None,
+) -> Target:
+    """A setpoint is written as it is read; `low` and `high` hold where the device gives no range."""
+    return Target(
+        key=key,
+        name=name,
+        datatype=datatype,
+        unit=scale.unit,
+        conversion=scale.conversion,
+        kind=Kind.STATE,
+        aggregation=Aggregation.LAST if datatype == SENSOR else None,
+        parameter=str(value.cc_specific["setpointType"]),
+        receiving=value.writeable,
+        low=_bound(value.low, scale, low),
+        high=_bound(value.high, scale, high),
+        why=why,
+    )
+
+
 def setpoint(value: ZwaveValue) -> Target | None:
     """Thermostat Setpoint (67)."""
     kind = value.cc_specific.get("setpointType")
     if value.property != "setpoint" or kind is None:
         return None
-    scale = SCALES["°F" if value.unit == "°F" else "°C"]
     word = _SETPOINTS.get(kind, str(kind))
-    return Target(
+    plain = word.replace("_", " ")
+    return _setpoint(
+        value,
+        degrees(value),
         key=f"setpoint_{word}",
-        name=f"Setpoint, {word.replace('_', ' ')}",
+        name=f"Setpoint, {plain}",
+        why=f"Thermostat Setpoint: {plain}, {value.unit or '°C'}",
         datatype=SETPOINT,
-        unit=scale.unit,
-        conversion=scale.conversion,
-        kind=Kind.STATE,
-        parameter=str(kind),
-        receiving=value.writeable,
-        low=_bound(value.low, scale, _SETPOINT_LOW),
-        high=_bound(value.high, scale, _SETPOINT_HIGH),
-        why=f"Thermostat Setpoint: {word.replace('_', ' ')}, {value.unit or '°C'}",
+        low=_SETPOINT_LOW,
+        high=_SETPOINT_HIGH,
     )
 
 
@@ -85,19 +111,12 @@ def humidity_setpoint(value: ZwaveValue) -> Target | Aside | None:
     kind = value.cc_specific.get("setpointType")
     if value.property != "setpoint" or kind is None:
         return Aside(INFORMATION) if value.property == "setpointScale" else None
-    word = {1: "humidifier", 2: "dehumidifier", 3: "auto"}.get(kind, str(kind))
+    word = _HUMIDITY_SETPOINTS.get(kind, str(kind))
     scale = scale_of(value.unit)
-    return Target(
+    return _setpoint(
+        value,
+        scale,
         key=f"humidity_setpoint_{word}" if scale.unit is Unit.PERCENT else f"absolute_setpoint_{word}",
         name=value.label or f"Humidity setpoint, {word}",
-        datatype=SENSOR,
-        unit=scale.unit,
-        conversion=scale.conversion,
-        kind=Kind.STATE,
-        aggregation=Aggregation.LAST,
-        parameter=str(kind),
-        receiving=value.writeable,
-        low=_bound(value.low, scale, None),
-        high=_bound(value.high, scale, None),
         why=f"Humidity Control Setpoint: {word}",
     )

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 from meterkast_drivers.zwave import library  # noqa: F401
 
@@ -21,15 +19,17 @@ from meterkast_drivers.zwave import library  # noqa: F401
 # `library` has to be imported before this.
 from zwave_js_server.const import NodeStatus
 
-from meterkast.model.errors import LinkLostError, MeterkastError, RefusedError, StorageError
-from meterkast.model.product import NodeId, Pending, PendingDescription, PendingId, PendingStatus
+from meterkast.model.errors import LinkLostError, RefusedError, StorageError
+from meterkast.model.product import Pending, PendingDescription, PendingStatus
 from meterkast.model.quantity import text as plain
 from meterkast.model.time import DAY_MS, UtcMs
 from meterkast.network import WriteRequest
 from meterkast.ports import Clock, Inventory
 from meterkast_drivers.zwave.devices import Device, Devices, Mapped
+from meterkast_drivers.zwave.errands import Errands
 from meterkast_drivers.zwave.job import Patience
 from meterkast_drivers.zwave.link import Link, NotAnsweredError
+from meterkast_drivers.zwave.pendings import STOPPED, Pendings
 from meterkast_drivers.zwave.sending import WAITS, send, sleeps, written
 from meterkast_drivers.zwave.writing import number_from, raw_from
 
@@ -46,20 +46,20 @@ class Commands:
     """Writes values and keeps those on their way."""
 
     def __init__(self, devices: Devices, inventory: Inventory, clock: Clock, patience: Patience) -> None:
-        self._devices, self._inventory, self._clock = devices, inventory, clock
-        self._patience = patience
+        self._devices, self._clock, self._patience = devices, clock, patience
         self._link: Link | None = None
-        self._open: dict[PendingId, Pending] = {}
-        self._newest: dict[int, PendingId] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands("values on their way not sent")
+        self._pendings = Pendings(inventory, self._errands)
         self._sending: set[int] = set()
         self._prepared: asyncio.Task[None] | None = None
         devices.on_change.append(self._changed)
+        # After a power cut a device may wake up before it is known which of its values are written to.
+        devices.on_settled.append(lambda device: self._changed(device.node))
 
     def attach(self, link: Link) -> None:
         """A new connection; nothing may be awaited here."""
         self._link = link
-        self._prepared = asyncio.create_task(self._prepare(link))
+        self._prepared = self._errands.begin(self._prepare(link))
 
     def detach(self) -> None:
         """The connection is gone; what waits goes on waiting."""
@@ -67,10 +67,7 @@ class Commands:
 
     async def close(self) -> None:
         """The gateway stops."""
-        tasks = [*self._tasks, *([self._prepared] if self._prepared is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._errands.close()
 
     async def write(self, request: WriteRequest) -> Pending:
         """Write a value; returns when it is confirmed, has failed, or waits for the device to wake up.
@@ -79,20 +76,22 @@ class Commands:
             RefusedError: It cannot be written; nothing was sent or kept.
             StorageError: The database refused.
         """
+        if self._prepared is not None:
+            await asyncio.wait({self._prepared})
+        await self._pendings.take_up()
         found = self._devices.by_property(request.property_id)
         if found is None:
             raise RefusedError(
                 f"property {request.property_id} is not of a Z-Wave device that is known now",
                 hint="`meterkast zwave mapping NODE` lists a device's properties.",
             )
-        # First, as it may take a while: what is checked is sent at once.
-        await self._is_prepared()
         device, mapped = found
         number = self._checked(request, device, mapped)
         asleep = sleeps(device)
         pending = await self._pend(device, mapped, number, asleep)
         if not asleep:
-            pending = await self._send(device, mapped, pending)
+            return await self._send(device, mapped, pending)
+        self._changed(device.node)  # it may have woken up while this was stored
         return pending
 
     async def pending(self) -> Sequence[Pending]:
@@ -101,8 +100,9 @@ class Commands:
         Raises:
             StorageError: The database refused.
         """
+        await self._pendings.take_up()
         await self._expire()
-        return await self._inventory.pendings(open_only=False)
+        return await self._pendings.all()
 
     async def forget(self, number: int) -> Pending:
         """Do not write a value that still waits.
@@ -111,12 +111,13 @@ class Commands:
             RefusedError: It does not wait.
             StorageError: The database refused.
         """
-        pending = self._open.get(PendingId(number))
-        if pending is None or pending.description.status is not PendingStatus.WAKEUP:
+        await self._pendings.take_up()
+        pending = self._pendings.get(number)
+        if pending is None:
             raise RefusedError(
                 f"value {number} does not wait for a device", hint="It was sent or given up; see its status."
             )
-        return await self._set(pending, PendingStatus.CANCELLED, "Taken back by a person.")
+        return await self._pendings.change(pending, PendingStatus.CANCELLED, "Taken back by a person.")
 
     # One order.
 
@@ -155,11 +156,7 @@ class Commands:
 
     async def _pend(self, device: Device, mapped: Mapped, number: Decimal, asleep: bool) -> Pending:
         assert device.record is not None
-        for older in list(self._open.values()):
-            same = older.description.property_id == mapped.property.id
-            if same and older.description.status is PendingStatus.WAKEUP:
-                await self._set(older, PendingStatus.REPLACED, "A newer value took its place.")
-        pending = await self._inventory.pend(
+        return await self._pendings.add(
             PendingDescription(
                 node_id=device.record.id,
                 property_id=mapped.property.id,
@@ -173,9 +170,6 @@ class Commands:
                 detail=WAITS if asleep else "",
             )
         )
-        self._open[pending.id] = pending
-        self._newest[mapped.property.id] = pending.id
-        return pending
 
     def _eta(self, device: Device) -> UtcMs | None:
         """When the device will probably wake up next."""
@@ -187,10 +181,7 @@ class Commands:
 
     async def _send(self, device: Device, mapped: Mapped, pending: Pending) -> Pending:
         """Send it and wait for the device's answer; every way out leaves a status."""
-        status, detail = (
-            PendingStatus.FAILED,
-            "The gateway stopped while it was being sent: look at the device.",
-        )
+        status, detail = PendingStatus.FAILED, STOPPED
         try:
             link = self._link
             if link is None:
@@ -202,7 +193,7 @@ class Commands:
                 mapped,
                 Decimal(pending.description.value),
                 self._patience,
-                overtaken=lambda: self._newest.get(mapped.property.id) != pending.id,
+                overtaken=lambda: not self._pendings.is_newest(pending),
             )
         except LinkLostError as error:
             detail = f"The connection was lost while it was being sent ({error}): look at the device."
@@ -212,30 +203,15 @@ class Commands:
             )
         except RefusedError as error:
             detail = f"{error}."
+        except Exception:  # its status tells it; the device's other values are sent all the same
+            log.exception("value not sent", extra={"node": device.node, "value": pending.id})
+            detail = "The gateway failed at it; its log tells how. It may have been sent: look at the device."
         finally:
             eta_ms = self._eta(device) if status is PendingStatus.WAKEUP else None
-            pending = await self._set(pending, status, detail, eta_ms=eta_ms)
-        return pending
-
-    async def _set(
-        self, pending: Pending, status: PendingStatus, detail: str, *, eta_ms: UtcMs | None = None
-    ) -> Pending:
-        pending = replace(
-            pending,
-            description=replace(pending.description, status=status, detail=detail, eta_ms=eta_ms),
-        )
-        if status in (PendingStatus.WAKEUP, PendingStatus.SENDING):
-            self._open[pending.id] = pending
-        else:
-            self._open.pop(pending.id, None)
-        await self._inventory.update_pending(pending.id, status, eta_ms=eta_ms, detail=detail)
+            pending = await self._pendings.end(pending, status, detail, eta_ms=eta_ms)
         return pending
 
     # What waits.
-
-    async def _is_prepared(self) -> None:
-        if self._prepared is not None:
-            await asyncio.shield(self._prepared)
 
     async def _prepare(self, link: Link) -> None:
         """Take up what waits from before; and have the server guess no values that no device has reported."""
@@ -252,58 +228,50 @@ class Commands:
         try:
             await self._take_up()
         except StorageError as error:
-            log.warning("values on their way not read", extra={"reason": str(error)})
-        for node in {device.node for device in self._devices.all()}:
-            self._changed(node)
+            log.warning("values on their way not read, tried again", extra={"reason": str(error)})
+            self._errands.insist(self._take_up)
 
     async def _take_up(self) -> None:
-        for pending in await self._inventory.pendings():
-            if pending.id in self._open or not self._is_here(pending.description.node_id):
-                continue
-            if pending.description.status is PendingStatus.SENDING:
-                await self._set(
-                    pending,
-                    PendingStatus.FAILED,
-                    "The gateway stopped while it was being sent: look at the device.",
-                )
-                continue
-            self._open[pending.id] = pending
-            self._newest[pending.description.property_id] = pending.id
+        await self._pendings.take_up()
         await self._expire()
-
-    def _is_here(self, node_id: NodeId) -> bool:
-        return any(one.record is not None and one.record.id == node_id for one in self._devices.all())
+        for device in self._devices.all():
+            self._changed(device.node)
 
     async def _expire(self) -> None:
         now_ms = self._clock.now_ms()
-        for pending in list(self._open.values()):
+        for pending in self._pendings.waiting():
             told = pending.description
             found = self._devices.by_property(told.property_id)
             resets = found is not None and found[1].target.resets
-            if told.status is not PendingStatus.WAKEUP:
-                continue
             if now_ms - told.at_ms > (RESET_EXPIRES_MS if resets else EXPIRES_MS):
                 term = "day" if resets else "week"
-                await self._set(
+                await self._pendings.end(
                     pending, PendingStatus.FAILED, f"The device did not wake up for a {term}; order it again."
                 )
 
     def _changed(self, node: int) -> None:
         """A device woke up, or is gone."""
-        if not self._open or node in self._sending:
+        if not self._pendings.waiting():
             return
         device = self._devices.get(node)
         if device is None:
-            self._later(self._give_up())
-        elif device.live is not None and device.live.status in (NodeStatus.AWAKE, NodeStatus.ALIVE):
+            self._errands.begin(self._give_up(), node=node)
+        elif (
+            node not in self._sending
+            and device.live is not None
+            and device.live.status in (NodeStatus.AWAKE, NodeStatus.ALIVE)
+        ):
             self._sending.add(node)
-            self._later(self._flush(node))
+            self._errands.begin(self._flush(node), node=node)
 
     async def _give_up(self) -> None:
         """What waits for a device that was taken out."""
-        for pending in list(self._open.values()):
-            if not self._is_here(pending.description.node_id):
-                await self._set(pending, PendingStatus.FAILED, "The device was taken out of the network.")
+        known = {device.record.id for device in self._devices.known() if device.record is not None}
+        for pending in self._pendings.waiting():
+            if pending.description.node_id not in known:
+                await self._pendings.end(
+                    pending, PendingStatus.FAILED, "The device was taken out of the network."
+                )
 
     async def _flush(self, node: int) -> None:
         """Send what waits for a device that is awake; it sleeps again a quarter of a second after the
@@ -316,35 +284,16 @@ class Commands:
                 device, mapped, pending = waiting
                 if sleeps(device) or device.live is None:
                     return
-                try:
-                    sending = await self._set(pending, PendingStatus.SENDING, "")
-                except StorageError:
-                    self._open[pending.id] = pending  # nothing was sent: it goes on waiting
-                    raise
+                sending = await self._pendings.change(pending, PendingStatus.SENDING, "")
                 await self._send(device, mapped, sending)
         finally:
             self._sending.discard(node)
 
     def _waiting(self, node: int) -> tuple[Device, Mapped, Pending] | None:
         """The oldest value that waits for that device."""
-        for pending in self._open.values():
+        device = self._devices.get(node)
+        for pending in self._pendings.waiting():
             found = self._devices.by_property(pending.description.property_id)
-            if found is None or found[0].node != node:
-                continue
-            if pending.description.status is PendingStatus.WAKEUP:
+            if found is not None and found[0] is device:  # not that of another network's device
                 return (*found, pending)
         return None
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_quietly(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except MeterkastError as error:
-        log.warning("a value on its way", extra={"reason": str(error)})
-    except Exception:
-        log.exception("a value on its way")

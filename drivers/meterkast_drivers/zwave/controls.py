@@ -6,6 +6,7 @@ Source: Z-Wave specification, the command classes named at each function, by zwa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from meterkast.model.datatypes import (
@@ -22,7 +23,7 @@ from meterkast.model.datatypes import (
     Kind,
 )
 from meterkast.model.units import Unit
-from meterkast_drivers.zwave.scales import SCALES
+from meterkast_drivers.zwave.scales import SCALES, Scale
 from meterkast_drivers.zwave.target import OFF, ON, Aside, Target
 from meterkast_drivers.zwave.value import ZwaveValue
 
@@ -38,11 +39,56 @@ _BASIC_LEVELS = {**{level: level for level in range(100)}, 100: 99, 255: 255}
 _PERCENT = {level: level for level in range(101)}
 _HIGHEST_LEVEL = Decimal(99)
 _BOTH = {str(OFF): "Off", str(ON): "On"}
+_LOCK = {str(OFF): "Unlocked", str(ON): "Locked"}
+
+_BESIDE: Mapping[str | int, str] = {
+    "targetValue": _TARGET,
+    "targetMode": _TARGET,
+    "targetState": _TARGET,
+    "duration": _DURATION,
+}
 
 
-def _is_order(value: ZwaveValue) -> bool:
-    """Whether it can only be written."""
-    return value.writeable and not value.readable
+def _beside(value: ZwaveValue) -> Aside | None:
+    """What stands beside a state, so that it can be set."""
+    why = _BESIDE.get(value.property)
+    return Aside(why) if why is not None else None
+
+
+def _beside_level(value: ZwaveValue) -> Aside | None:
+    """The same of a level, which takes orders such as "up" and "on" too."""
+    order = value.writeable and not value.readable
+    return Aside(_HELPER) if order else _beside(value)
+
+
+def _level(
+    key: str,
+    name: str,
+    why: str,
+    datatype: DatatypeId,
+    *,
+    high: Decimal = _HIGHEST_LEVEL,
+    codes: Mapping[int, int] = _LEVELS,
+) -> Target:
+    """A level that is set."""
+    return Target(
+        key=key,
+        name=name,
+        datatype=datatype,
+        unit=Unit.PERCENT,
+        kind=Kind.STATE,
+        receiving=True,
+        write_to="targetValue",
+        low=Decimal(0),
+        high=high,
+        codes=codes,
+        why=why,
+    )
+
+
+def degrees(value: ZwaveValue) -> Scale:
+    """Of a temperature; without a unit it is in °C."""
+    return SCALES["°F" if value.unit == "°F" else "°C"]
 
 
 def state(
@@ -93,42 +139,19 @@ def multilevel_switch(value: ZwaveValue) -> Target | Aside | None:
     if value.property == "event":
         return state("dimmer_event", "Dimmer order received", "Multilevel Switch: sent to others", value)
     if value.property != "currentValue":
-        return Aside(_HELPER) if _is_order(value) else _beside(value)
-    return Target(
-        key="dimmer",
-        name="Dimmer",
-        datatype=DIMMER,
-        unit=Unit.PERCENT,
-        kind=Kind.STATE,
-        receiving=True,
-        write_to="targetValue",
-        low=Decimal(0),
-        high=_HIGHEST_LEVEL,
-        codes=_LEVELS,
-        why="Multilevel Switch: level from 0 to 99",
-    )
+        return _beside_level(value)
+    return _level("dimmer", "Dimmer", "Multilevel Switch: level from 0 to 99", DIMMER)
 
 
 def window_covering(value: ZwaveValue) -> Target | Aside | None:
     """Window Covering (106): each part has a number."""
-    if value.property != "currentValue" or value.property_key is None:
-        return Aside(_HELPER) if _is_order(value) else _beside(value)
-    return Target(
-        key=f"window_{value.property_key}",
-        name=value.label.removeprefix("Current value - ") or "Window covering",
-        datatype=WINDOW_DIMMER,
-        unit=Unit.PERCENT,
-        kind=Kind.STATE,
-        parameter=str(value.property_key),
-        receiving=True,
-        write_to="targetValue",
-        write_key=value.property_key,
-        low=Decimal(0),
-        high=_HIGHEST_LEVEL,
-        codes=_LEVELS,
-        states=value.states,
-        why="Window Covering: position from 0 (closed) to 99 (open)",
-    )
+    part = value.property_key
+    if value.property != "currentValue" or part is None:
+        return _beside_level(value)
+    name = value.label.removeprefix("Current value - ") or "Window covering"
+    why = "Window Covering: position from 0 (closed) to 99 (open)"
+    level = _level(f"window_{part}", name, why, WINDOW_DIMMER)
+    return replace(level, parameter=str(part), write_key=part, states=value.states)
 
 
 def basic(value: ZwaveValue) -> Target | Aside | None:
@@ -136,26 +159,9 @@ def basic(value: ZwaveValue) -> Target | Aside | None:
     if value.property == "event":
         return state("basic_event", "Basic order received", "Basic: sent to others", value)
     if value.property != "currentValue":
-        return Aside(_HELPER) if _is_order(value) else _beside(value)
-    return Target(
-        key="basic",
-        name="Basic",
-        datatype=BASIC,
-        unit=Unit.PERCENT,
-        kind=Kind.STATE,
-        receiving=True,
-        write_to="targetValue",
-        low=Decimal(0),
-        high=Decimal(255),
-        codes=_BASIC_LEVELS,
-        why="Basic: 0 to 99, or 255 for on",
-    )
-
-
-def _beside(value: ZwaveValue) -> Aside | None:
-    if value.property == "targetValue":
-        return Aside(_TARGET)
-    return Aside(_DURATION) if value.property == "duration" else None
+        return _beside_level(value)
+    why = "Basic: 0 to 99, or 255 for on"
+    return _level("basic", "Basic", why, BASIC, high=Decimal(255), codes=_BASIC_LEVELS)
 
 
 _LOCKED = {255: ON, 0: OFF, 1: OFF, 16: OFF, 17: OFF, 32: OFF, 33: OFF}  # 254 is "unknown"
@@ -172,24 +178,19 @@ def door_lock(value: ZwaveValue) -> Target | Aside | None:
             receiving=True,
             write_to="targetMode",
             codes=_LOCKED,
-            states={str(OFF): "Unlocked", str(ON): "Locked"},
+            states=_LOCK,
             why="Door Lock: locked or not",
         )
-    if value.property == "targetMode":
-        return Aside(_TARGET)
-    if value.property == "duration":
-        return Aside(_DURATION)
     if value.property in ("doorStatus", "boltStatus", "latchStatus"):
         return Aside("told as text; the lock's own state is kept")
-    return Aside(_SETTING)
+    return _beside(value) or Aside(_SETTING)
 
 
 def lock(value: ZwaveValue) -> Target | None:
     """Lock (118), the older one."""
     if value.property != "locked":
         return None
-    states = {str(OFF): "Unlocked", str(ON): "Locked"}
-    return state("lock", "Lock", "Lock: locked or not", value, datatype=LOCK, states=states)
+    return state("lock", "Lock", "Lock: locked or not", value, datatype=LOCK, states=_LOCK)
 
 
 def battery(value: ZwaveValue) -> Target | Aside | None:
@@ -206,7 +207,7 @@ def battery(value: ZwaveValue) -> Target | Aside | None:
             why="Battery: level",
         )
     if value.property == "temperature":
-        scale = SCALES["°F" if value.unit == "°F" else "°C"]
+        scale = degrees(value)
         return Target(
             key="battery_temperature",
             name=name,
@@ -268,4 +269,4 @@ def barrier(value: ZwaveValue) -> Target | Aside | None:
             codes=_PERCENT,
             why="Barrier Operator: position",
         )
-    return Aside(_TARGET) if value.property == "targetState" else Aside(_SETTING)
+    return _beside(value) or Aside(_SETTING)

@@ -23,12 +23,13 @@ from meterkast.ports import Clock, Inventory
 from meterkast_drivers.zwave import describing, views
 from meterkast_drivers.zwave.device import Device, Mapped
 from meterkast_drivers.zwave.mapping import Aside, Target, map_node, map_value
-from meterkast_drivers.zwave.scales import Pulse
 from meterkast_drivers.zwave.settings import Settings
 from meterkast_drivers.zwave.value import ZwaveValue
 from meterkast_drivers.zwave.values import value_of
 
 log = logging.getLogger(__name__)
+
+_ODD = Aside("it could not be understood; please report this, with the log")
 
 
 class Declaring:
@@ -73,8 +74,8 @@ class Declaring:
         if device.former is not None:
             await self.retire(device.former)
             device.former = None
-        values = self._values(live)
-        mapping = self._map(values, self._settings.pulse(device.node))
+        values = {value.id: value for value in map(value_of, live.values.values())}
+        mapping = self._map(device, values)
         targets = {place: found for place, found in mapping.items() if isinstance(found, Target)}
         self._pace(device, live)
         product = self._same_hardware(device)
@@ -170,31 +171,19 @@ class Declaring:
             await self._inventory.remove_node(device.identity)
             device.record = None
 
-    def _values(self, live: Any) -> dict[str, ZwaveValue]:
-        found: dict[str, ZwaveValue] = {}
-        for value in list(live.values.values()):
-            try:
-                plain = value_of(value)
-            except Exception:  # whatever a device's metadata may hold
-                self._counters["values not understood"] += 1
-                continue
-            found[plain.id] = plain
-        return found
-
-    def _map(self, values: dict[str, ZwaveValue], pulse: Pulse | None) -> dict[str, Target | Aside]:
-        try:
-            return map_node(list(values.values()), pulse)
-        except Exception:  # leave out the value that is odd, not the whole device
-            log.exception("values not understood")
-        good = []
-        for value in values.values():
+    def _map(self, device: Device, values: dict[str, ZwaveValue]) -> dict[str, Target | Aside]:
+        """Where each value goes; one that makes a row of the table fail stands aside, and is told once."""
+        pulse = self._settings.pulse(device.node)
+        odd: dict[str, Target | Aside] = {}
+        for place, value in values.items():
             try:
                 map_value(value, pulse)
-            except Exception:
-                self._counters["values not understood"] += 1
-            else:
-                good.append(value)
-        return map_node(good, pulse)
+            except Exception:  # whatever the device says of one value must not cost it the others
+                odd[place] = _ODD
+                if device.asides.get(place) is not _ODD:
+                    self._counters["values not understood"] += 1
+                    log.exception("value not understood", extra={"node": device.node, "value": place})
+        return odd | map_node([value for place, value in values.items() if place not in odd], pulse)
 
     def _pace(self, device: Device, live: Any) -> None:
         """How often its values are expected: as set, as it wakes up, or as often as it is asked."""

@@ -74,7 +74,8 @@ class Device:
         report_ms: How often its values are expected, in gateway time.
         last_seen_ms, last_seen_ns: When it was heard last; the latter in this run only.
         status: How it can be reached.
-        problem: What is to be told of it besides: a parameter that could not be set, values not understood.
+        problem: What is to be told of it besides: a parameter that could not be set.
+        misunderstood: Its values as they are now could not be understood; those from before are read on.
         refused: Reports that were no readings, by reason.
         unsettled: Its values are being mapped anew: reports wait in `early` meanwhile.
         low_battery_ns: When it warned that its battery is nearly empty; None if it did not.
@@ -97,6 +98,7 @@ class Device:
     last_seen_ns: int | None = None
     status: NodeStatus = NodeStatus.AVAILABLE
     problem: str = ""
+    misunderstood: bool = False
     refused: Counter[str] = field(default_factory=Counter)
     unsettled: bool = True
     early: deque[Early] = field(default_factory=lambda: deque(maxlen=EARLY_REPORTS))

@@ -214,13 +214,6 @@ class Devices:
                 self._wanted.add(node)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_CAP_S)
-            except Exception:  # one device's oddities must not end the others
-                self.counters["devices not understood"] += 1
-                log.exception("device not understood", extra={"node": node})
-                if (device := self.get(node)) is not None:
-                    device.problem = "Its values could not be understood; please report this, with the log."
-                    if device.properties:  # go on with what was understood before
-                        self._settled(device)
 
     # One device.
 
@@ -243,12 +236,25 @@ class Devices:
             except StorageError:
                 self.schedule(node)  # whoever asked: reports wait until it is stored
                 raise
+            except Exception:  # whatever one device shows must not end the others
+                self._misunderstood(device)
+                return
+            device.misunderstood = False
             self._unlist(before)
             if device.gone:
                 return
             for mapped in device.properties.values():
                 self._by_property[mapped.property.id] = device, mapped
         if node not in self._wanted:
+            self._settled(device)
+
+    def _misunderstood(self, device: Device) -> None:
+        """Told when it starts; what was understood before is read on."""
+        self.counters["devices not understood"] += 1
+        if not device.misunderstood:
+            device.misunderstood = True
+            log.exception("device not understood", extra={"node": device.node})
+        if device.properties:
             self._settled(device)
 
     async def record(self, device: Device) -> None:

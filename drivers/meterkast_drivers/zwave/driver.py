@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ class ZwaveDriver:
         self.reports.emit = emit
         try:
             self._link = link = await Link.open(place, before_events=self._attach)
-        except BaseException:
+        except BaseException:  # also a cancellation; it goes on up
             self._detach()
             raise
         try:
@@ -154,16 +154,16 @@ class ZwaveDriver:
         tasks: list[asyncio.Task[Any]] = [lost, *workers]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if task is not lost:
-                    task.result()
+            for task in done - {lost}:
+                task.result()
             raise await link.lost()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # Events of the library. Handlers are registered before the first event is handed out.
+    # Events of the library. Handlers are registered before the first event is handed out; one that fails is
+    # counted and told by the client.
 
     def _attach(self, link: Link) -> None:
         controller = link.driver.controller
@@ -172,8 +172,8 @@ class ZwaveDriver:
         for device in self.devices.all():
             if device.live is not None:
                 self._listen(device)
-        controller.on("node added", self._safe(self._added))
-        controller.on("node removed", self._safe(self._removed))
+        controller.on("node added", self._added)
+        controller.on("node removed", self._removed)
         self.network.attach(link)
 
     def _detach(self) -> None:
@@ -224,8 +224,8 @@ class ZwaveDriver:
             (("sleep", "interview failed"), told),
         ):
             for name in names:
-                live.on(name, self._safe(handler))
-        live.on("notification", self._safe(notified))
+                live.on(name, handler)
+        live.on("notification", notified)
         if device.ready:
             self.parameters.ready(node)
 
@@ -269,22 +269,13 @@ class ZwaveDriver:
                 log.warning("removal not stored", extra={"node": device.node, "reason": str(error)})
             await asyncio.sleep(RETRY_S)
 
-    def _safe(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
-        def safe(event: Any) -> None:
-            try:
-                handler(event)
-            except Exception:  # the library would only log it; here it is counted too
-                self._messages["events not understood"] += 1
-                log.exception("event not understood", extra={"driver": self.name})
-
-        return safe
-
     # How it is.
 
     def status(self) -> DriverStatus:
         state, detail = self._state, self._detail
         if state is LinkState.READING:
             state, detail = self._reading()
+            detail = f"{detail} {self.network.problem}".rstrip()
         messages = self._messages + Counter(dict(self._link.counters) if self._link is not None else {})
         counters = Counter(messages)
         for part in (

@@ -52,8 +52,6 @@ class Echoes:
 
     def hold(self, node: int, value_id: str, raw: Any, seen_ns: int) -> bool:
         """Whether that event is no report, or not yet."""
-        if not self._open:
-            return False
         echo = self._open.get((node, value_id))
         if echo is None:
             return False

@@ -129,12 +129,12 @@ async def take_out(job: Job, means: Means, hearing: Hearing, *, within_s: float)
             return STRANGER
         if heard is None:
             job.waits(None)
-            note = "" if await means.stop() else " The stick did not stop looking; wait two minutes."
+            await means.stop()
             raise EndedError(
                 "timeout",
                 f"No device answered in {within_s:.0f} s. Check that it has power, stand closer to the "
                 "stick, and press as its manual says. Is it broken or lost? Then remove it instead: "
-                f"`meterkast zwave remove NODE`.{note}",
+                "`meterkast zwave remove NODE`.",
             )
         match heard["event"]:
             case "exclusion stopped" if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,32 +50,33 @@ class Hearing:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._queue: asyncio.Queue[Heard | LinkLostError] = asyncio.Queue()
-        self._leave: list[Callable[[], None]] = []
-        self._lost: asyncio.Task[LinkLostError] | None = None
+        self._events: deque[Heard] = deque()
+        self._loss: LinkLostError | None = None
+        self._news = asyncio.get_running_loop().create_future()
+        self._leave: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
         controller = self._link.driver.controller
         self._listen(controller, CONTROLLER_EVENTS)
         # A device is asked for its abilities at once: its events may follow in the same instant.
         self._leave.append(controller.on("node added", lambda heard: self.follow(heard["node"])))
-        self._lost = asyncio.create_task(self._link.lost())
-        self._lost.add_done_callback(self._gone)
+        lost = asyncio.create_task(self._link.lost())
+        lost.add_done_callback(self._gone)
+        self._leave.append(lost.cancel)
         return self
 
     def __exit__(self, *_: object) -> None:
         for leave in self._leave:
             leave()
-        if self._lost is not None:
-            self._lost.cancel()
 
     def follow(self, node: Node) -> None:
         """Hear that node too."""
         self._listen(node, NODE_EVENTS)
 
     def put(self, heard: Heard) -> None:
-        """Add an event of our own, such as a person's answer."""
-        self._queue.put_nowait(heard)
+        """Add an event: the library's, or our own, such as a person's answer."""
+        self._events.append(heard)
+        self._tell()
 
     async def next(self, within_s: float) -> Heard | None:
         """The next event; None when there was none for so long.
@@ -82,20 +84,24 @@ class Hearing:
         Raises:
             LinkLostError: The connection was lost.
         """
-        try:
-            async with asyncio.timeout(max(0.0, within_s)):
-                heard = await self._queue.get()
-        except TimeoutError:
-            return None
-        if isinstance(heard, LinkLostError):
-            self._queue.put_nowait(heard)  # whoever asks again is told again
-            raise heard
-        return heard
+        if not self._events and self._loss is None:
+            self._news = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._news}, timeout=max(0.0, within_s))
+        if self._events:
+            return self._events.popleft()
+        if self._loss is not None:
+            raise self._loss  # whoever asks again is told again
+        return None
 
     def _listen(self, source: EventBase, names: Iterable[str]) -> None:
         for name in names:
-            self._leave.append(source.on(name, self._queue.put_nowait))
+            self._leave.append(source.on(name, self.put))
 
     def _gone(self, lost: asyncio.Task[LinkLostError]) -> None:
-        if not lost.cancelled() and lost.exception() is None:
-            self._queue.put_nowait(lost.result())
+        if not lost.cancelled():
+            self._loss = lost.result()
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._news.done():
+            self._news.set_result(None)

@@ -74,9 +74,19 @@ _OPEN_STICK = frozenset({"include", "exclude", "replace"})
 
 _LOOKING = ("inclusion started", "exclusion started")
 
+_DO = "It is told to stop again by itself; if this stays so, pull the stick out and plug it in again."
+
+STILL_LOOKING = (
+    "The stick may still be looking for devices, so that whoever is near can add or take out one. " + _DO
+)
+
 
 class Installation:
-    """Begins, keeps and ends jobs."""
+    """Begins, keeps and ends jobs.
+
+    Attributes:
+        problem: What an operator has to know of the stick now; empty when all is well.
+    """
 
     def __init__(
         self,
@@ -92,6 +102,7 @@ class Installation:
         self._devices, self._inventory, self._clock = devices, inventory, clock
         self._quiet, self._restart = quiet, restart_server
         self._patience = patience
+        self.problem = ""
         self._backups = Backups(folder, clock)
         self._meant = Meant(devices)
         self._link: Link | None = None
@@ -100,6 +111,7 @@ class Installation:
         self._work: asyncio.Task[tuple[str, str]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._may_look_later = False
         self._latecomers = Latecomers(devices, inventory, self._meant, patience)
         self._starting = asyncio.Lock()
@@ -127,7 +139,11 @@ class Installation:
         """The gateway stops: so does the job."""
         if self._running is not None and self._task is not None:
             await self._stop(CLOSE_S)
-            self._task.cancel()
+            if self._task.cancel():
+                log.warning(
+                    "job not stopped in time; the stick is told to stop looking at the next start",
+                    extra={"job": self._jobs[-1].id, "kind": self._jobs[-1].request.kind},
+                )
         self._latecomers.close()
 
     async def start(self, request: JobRequest) -> Job:
@@ -142,9 +158,9 @@ class Installation:
             # As they are copied from labels.
             request = replace(request, code="".join(request.code.split()), pin=request.pin.strip())
             check(request)
-            if self._tidying is not None:
-                await asyncio.wait({self._tidying})
             product = await self._product(request)
+            assert self._tidying is not None
+            await asyncio.wait({self._tidying})  # it would stop what this job begins
             means = Means(
                 link=link,
                 devices=self._devices,
@@ -224,12 +240,32 @@ class Installation:
     async def _shut(self, link: Link) -> None:
         """The stick must not go on looking for devices: whoever is near could add or take out one."""
         try:
-            if await stop_looking(link, self._patience.command_s):
-                log.warning("the stick was left looking for devices; it was stopped")
+            stopped, why = await stop_looking(link, self._patience.command_s)
         except LinkLostError:
             return  # done at the next connection
-        except Exception:  # the job has to end all the same
-            log.exception("stick not stopped")
+        if stopped:
+            log.warning("the stick was left looking for devices; it was stopped")
+        if why and not self.problem:
+            self._devices.counters["stick not stopped"] += 1
+            log.warning("the stick may still be looking for devices", extra={"reason": why, "do": _DO})
+        elif self.problem and not why:
+            log.info("the stick no longer looks for devices")
+        self.problem = STILL_LOOKING if why else ""
+        if why:
+            self._stop_later(link)
+
+    def _stop_later(self, link: Link) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = asyncio.get_running_loop().call_later(self._patience.again_s, self._stop_again, link)
+
+    def _stop_again(self, link: Link) -> None:
+        if self._link is not link:
+            return  # done at the next connection
+        if self._running is not None:
+            self._stop_later(link)  # now it may look on purpose
+        else:
+            self._tidy(link)
 
     def _looks(self, link: Link) -> None:
         """An order that was not answered in time may be carried out after its job."""
@@ -266,6 +302,7 @@ class Installation:
             word, sentence, done, prefix = await self._outcome(job, work, running)
             if not done and job.request.kind in _OPEN_STICK:
                 await self._shut(means.link)
+                sentence = f"{sentence} {self.problem}".rstrip()
             await job.end(word, sentence, done=done, prefix=prefix)
         finally:
             self._quiet.resume()
@@ -278,7 +315,7 @@ class Installation:
         try:
             word, sentence = await running
         except asyncio.CancelledError:
-            return "aborted", await _abort(work), False, ""
+            return "aborted", await _abort(job, work), False, ""
         except EndedError as error:
             self._may_look_later = error.word == "busy" and job.request.kind in _OPEN_STICK
             return error.word, error.sentence, False, error.prefix
@@ -297,7 +334,7 @@ class Installation:
             return "proto_fail", _sentence(error), False, ""
         except MeterkastError as error:
             return "internal", _sentence(error), False, ""
-        except Exception as error:
+        except Exception as error:  # without its end no other job could begin
             log.exception("job failed", extra={"job": job.id, "kind": job.request.kind})
             sentence = (
                 f"Something went wrong inside the gateway ({type(error).__name__}). Look at the list of "
@@ -307,14 +344,14 @@ class Installation:
         return word, sentence, True, ""
 
 
-async def _abort(work: Work) -> str:
+async def _abort(job: Job, work: Work) -> str:
     try:
         async with asyncio.timeout(ABORT_S):
             return await work.abort()
     except (MeterkastError, TimeoutError) as error:
         why = str(error) or "no answer"
-    except Exception as error:
-        log.exception("job not stopped")
+    except Exception as error:  # without its end no other job could begin
+        log.exception("job not stopped", extra={"job": job.id, "kind": job.request.kind})
         why = type(error).__name__
     return f"It could not be stopped in order ({why}). Look at the list of devices before you go on."
 

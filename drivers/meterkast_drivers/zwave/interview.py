@@ -62,7 +62,7 @@ async def interview(job: Job, means: Means, hearing: Hearing, live: Any) -> None
                 raise EndedError(_gone(live), f"Device {node} stopped answering. {_advice(live)}")
             case "interview failed" if heard.get("args", {}).get("isFinal", True):
                 raise EndedError(_gone(live), f"Device {node} did not tell all it can do. {_advice(live)}")
-            case "node removed":
+            case "node removed" if heard["node"].node_id == node:
                 raise EndedError("internal", f"Device {node} was taken out by somebody else meanwhile.")
 
 

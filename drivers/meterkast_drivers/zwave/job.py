@@ -59,6 +59,7 @@ class Patience:
         ping_s: For a device's answer.
         settle_s: From the stick's word that it stopped to the device that it found.
         busy_s: For a stick that is at something else.
+        again_s: Until a stick that did not stop looking for devices is told so again.
         exchange_s: For the next step of a key exchange; the server itself gives up after 10 s of each.
         pin_s: For the five digits; the server itself gives up after 240 s.
         interview_s: For the next sign of life of a device that is asked for its abilities.
@@ -76,6 +77,7 @@ class Patience:
     ping_s: float = 20.0
     settle_s: float = 10.0
     busy_s: float = 60.0
+    again_s: float = 30.0
     exchange_s: float = 60.0
     pin_s: float = 230.0
     interview_s: float = 120.0

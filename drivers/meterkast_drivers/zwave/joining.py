@@ -69,7 +69,7 @@ class Joining:
     """
 
     def __init__(self, job: Job, means: Means, hearing: Hearing, late: EndedError | None = None) -> None:
-        """Args: late: how it ends when no device comes; None: the stick is stopped, and that is told."""
+        """Args: late: Smart Start: how it ends when no device comes; else None: the stick is stopped."""
         self.phase = Phase.BUTTON
         self.node: int | None = None
         self._job, self._means, self._hearing = job, means, hearing
@@ -133,13 +133,6 @@ class Joining:
                 self._within(patience.exchange_s)
                 job.waits(None)
                 await job.say("found", f"A device was found; it is number {self.node} now.")
-            case "node removed" if heard["node"].node_id == self.node:
-                # The server itself takes a Smart Start device out again.
-                raise EndedError(
-                    "sec_hs_fail",
-                    "The device came, but the keys could not be exchanged, and it was taken out again. "
-                    f"It tries again by itself. If that fails, {NEAR}",
-                )
             case "grant security classes":
                 self._within(patience.exchange_s)
                 wanted = heard["requested_grant"].security_classes
@@ -203,6 +196,14 @@ class Joining:
                 "aborted",
                 "The stick stopped without a new device. Is it in the list of devices already? Else "
                 "begin again. " + ELSEWHERE,
+            )
+        elif self._nobody is not None:
+            # The server itself takes a Smart Start device out again, one that was never added.
+            raise EndedError(
+                "sec_hs_fail",
+                "The device came, but the keys could not be exchanged, and it was taken out again. It tries "
+                "again by itself. If that fails, compare the code with its label; or "
+                f"{NEAR}",
             )
         elif not self._broken_off:
             self._no_pin = self.phase is Phase.PIN

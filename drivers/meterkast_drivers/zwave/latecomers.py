@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import Any
 
-from meterkast.model.errors import MeterkastError
 from meterkast.ports import Inventory
 from meterkast_drivers.zwave.devices import Devices
+from meterkast_drivers.zwave.errands import Errands
 from meterkast_drivers.zwave.fitting import Meant
 from meterkast_drivers.zwave.job import Patience
 from meterkast_drivers.zwave.link import Link
@@ -24,13 +22,13 @@ class Latecomers:
     def __init__(self, devices: Devices, inventory: Inventory, meant: Meant, patience: Patience) -> None:
         self._inventory, self._meant, self._patience = inventory, meant, patience
         self._link: Link | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands("late device not linked")
         devices.on_change.append(self._changed)
 
     def attach(self, link: Link) -> None:
         """A new connection; nothing may be awaited here."""
         self._link = link
-        link.driver.controller.on("node added", self._added)
+        link.driver.controller.on("node added", lambda heard: self._added(heard["node"], link))
 
     def detach(self) -> None:
         """The connection is gone."""
@@ -38,13 +36,11 @@ class Latecomers:
 
     def close(self) -> None:
         """The gateway stops."""
-        for task in self._tasks:
-            task.cancel()
+        self._errands.cancel()
 
-    def _added(self, heard: dict[str, Any]) -> None:
+    def _added(self, live: Any, link: Link) -> None:
         """A device joined, perhaps hours after its job: the list says what it is meant for."""
-        if self._link is not None:
-            self._later(self._find(heard["node"], self._link))
+        self._errands.begin(self._find(live, link), node=live.node_id)
 
     def _changed(self, node: int) -> None:
         if self._link is None or not self._meant.waits(node):
@@ -52,8 +48,8 @@ class Latecomers:
         live = self._link.driver.controller.nodes.get(node)
         if live is None:
             self._meant.forget(node)
-        elif live.ready:
-            self._later(self._link_late(live))
+        else:
+            self._errands.begin(self._link_late(live), node=node)
 
     async def _find(self, live: Any, link: Link) -> None:
         answer = await link.ask(
@@ -73,15 +69,3 @@ class Latecomers:
         wrong = await self._meant.link(live)
         if wrong:
             log.warning("late device is not the one meant", extra={"node": live.node_id, "reason": wrong})
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_quietly(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except MeterkastError as error:
-        log.warning("late device not linked", extra={"reason": str(error)})

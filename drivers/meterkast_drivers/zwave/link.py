@@ -80,10 +80,12 @@ class Link:
             assert link._client.driver is not None
             link.driver = link._client.driver
             before_events(link)
-        except BaseException:
+        except BaseException:  # also a cancellation; it goes on up
             await link.close()
             raise
-        link._tasks = [asyncio.create_task(link._read()), asyncio.create_task(link._watch())]
+        link._tasks = [
+            asyncio.create_task(link._until_lost(work)) for work in (link._client.read, link._beat)
+        ]
         return link
 
     @property
@@ -161,21 +163,15 @@ class Link:
         loss = self._loss.result()
         return LinkLostError(str(loss), hint=loss.hint)
 
-    async def _read(self) -> None:
+    async def _until_lost(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Read, or watch, and end the link when that ends."""
         try:
-            await self._client.read()
+            await work()
         except LinkLostError as error:
             self._end(error)
-        except Exception as error:
-            log.exception("Z-Wave server could not be read")
+        except Exception as error:  # whatever it is, nobody reads or watches any more: the link is at its end
+            log.exception("Z-Wave connection failed", extra={"server": str(self.place)})
             self._end(why.broken(self.place, error))
-
-    async def _watch(self) -> None:
-        """End the link when the server is frozen, or when we were ourselves."""
-        try:
-            await self._beat()
-        except LinkLostError as error:
-            self._end(error)
 
     async def _beat(self) -> None:
         """Ask for something small after a silence; a server that says nothing at all is frozen.
@@ -189,7 +185,8 @@ class Link:
             while (left_s := self._client.heard_at + CHECK_EVERY_S - loop.time()) > 0:
                 await self._rest(left_s)
             asked = loop.time()
-            with contextlib.suppress(Exception):
+            # What cannot be sent is not answered either.
+            with contextlib.suppress(NotConnected, aiohttp.ClientError, OSError):
                 async with asyncio.timeout(step_s):
                     await self._client.async_send_command_no_wait({"command": "driver.get_log_config"})
             # In steps: should we have been stopped ourselves, what waits on the socket is read first.

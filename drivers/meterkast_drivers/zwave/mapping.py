@@ -7,9 +7,10 @@ no row is kept as a generic sensor (56) or meter (54), never dropped.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 from meterkast.model.datatypes import (
     DIMMER,
@@ -25,7 +26,10 @@ from meterkast_drivers.zwave.scales import Pulse, decimal_of, scale_of
 from meterkast_drivers.zwave.target import OFF, ON, Aside, Target, key_at
 from meterkast_drivers.zwave.value import ZwaveValue
 
-__all__ = ["Aside", "Target", "key_at", "map_node", "map_value", "number_of", "raw_of"]
+__all__ = ["LARGEST", "Aside", "Target", "key_at", "map_node", "map_value", "number_of", "raw_of"]
+
+LARGEST = 10**12
+"""A Z-Wave number has 32 bits; beyond this it is damaged, and arithmetic on it would be slow."""
 
 METER_CLASS, MULTILEVEL_SWITCH, BINARY_SENSOR, ALARM_SENSOR = 50, 38, 48, 156
 
@@ -140,15 +144,17 @@ def _rank(value: ZwaveValue) -> tuple[int, str]:
     return (2 if value.command_class == ALARM_SENSOR else 1 if later or unspecified else 0, value.id)
 
 
-def _endings(value: ZwaveValue) -> list[str]:
-    """What a second value of a key is told by, best first; the last is always unique."""
+def _endings(value: ZwaveValue) -> Iterator[str]:
+    """What a second value of a key is told by, best first; without end, as ids may differ by case alone."""
     number = value.command_class
     if number == METER_CLASS:
         unspecified = value.cc_specific.get("rateType") == 0
         best = "unspecified" if unspecified else f"scale_{value.cc_specific.get('scale')}"
     else:
         best = {BINARY_SENSOR: "sensor", ALARM_SENSOR: "alarm_sensor"}.get(number, f"cc{number}")
-    return [best, alarms.slug(value.id)]
+    yield best
+    yield (own := alarms.slug(value.id))
+    yield from (f"{own}_{another}" for another in count(2))
 
 
 def _second(
@@ -156,16 +162,14 @@ def _second(
 ) -> Target:
     """The same with another key, for another value of the endpoint has this one."""
     taken = {other.key_at(known[id_].endpoint) for id_, other in found.items() if isinstance(other, Target)}
-    for ending in _endings(value):
-        renamed = replace(
-            target,
-            key=f"{target.key}_{ending}",
-            name=f"{target.name} ({ending.replace('_', ' ')})",
-            why=f"{target.why}; a second value for {target.key}",
-        )
-        if renamed.key_at(value.endpoint) not in taken:
-            return renamed
-    raise AssertionError(f"{value.id}: a value id is unique")
+    free = (one for one in _endings(value) if key_at(f"{target.key}_{one}", value.endpoint) not in taken)
+    ending = next(free)
+    return replace(
+        target,
+        key=f"{target.key}_{ending}",
+        name=f"{target.name} ({ending.replace('_', ' ')})",
+        why=f"{target.why}; a second value for {target.key}",
+    )
 
 
 def number_of(target: Target, value: object) -> Decimal | None:
@@ -176,10 +180,10 @@ def number_of(target: Target, value: object) -> Decimal | None:
     """
     if isinstance(value, bool):
         return Decimal(ON if value else OFF) if target.switching else None
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or abs(value) > LARGEST:
         return None
     exact = decimal_of(value)
-    if exact is None or exact.copy_abs() > _LARGEST:
+    if exact is None:
         return None
     if target.boolean:
         return Decimal(ON if exact else OFF)
@@ -187,10 +191,6 @@ def number_of(target: Target, value: object) -> Decimal | None:
         code = target.codes.get(int(exact)) if exact == exact.to_integral_value() else None
         return Decimal(code) if code is not None else None
     return target.conversion.to_canonical(exact)
-
-
-# A Z-Wave number has 32 bits; beyond this it is damaged, and arithmetic on it would be slow.
-_LARGEST = Decimal(10) ** 12
 
 
 def raw_of(target: Target, number: Decimal) -> bool | int | float:

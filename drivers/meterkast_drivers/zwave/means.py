@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from meterkast.model.errors import MeterkastError, RefusedError
 from meterkast.model.product import Product, ProductId
@@ -19,6 +19,9 @@ from meterkast_drivers.zwave.link import Link, NotAnsweredError
 _LOOK_S = 0.05
 
 _BUSY_S = 2.0
+
+_LOOKING = (1, 2)
+# InclusionState: including, excluding.
 
 _LONGEST_ID = 19
 # Digits; a longer number is no id, and SQLite takes none.
@@ -112,9 +115,10 @@ class Means:
 
     async def stop(self) -> bool:
         """Take the stick out of its mode; False when it says that it could not."""
-        return await stop_looking(self.link, self.patience.command_s)
+        stopped, _ = await stop_looking(self.link, self.patience.command_s)
+        return stopped
 
-    async def unblock(self) -> None:
+    async def unblock(self) -> NoReturn:
         """The last resort for a stick that is busy: the server anew.
 
         Raises:
@@ -140,13 +144,11 @@ class Means:
 
     async def until(self, true: Callable[[], bool]) -> bool:
         """Wait, not for ever, for what follows by itself; whether it came."""
-        try:
-            async with asyncio.timeout(self.patience.settle_s):
-                while not true():  # noqa: ASYNC110 - nobody tells
-                    await asyncio.sleep(_LOOK_S)
-        except TimeoutError:
-            return False
-        return True
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self.patience.settle_s
+        while not (came := true()) and loop.time() < until_s:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_LOOK_S)
+        return came
 
     def named(self, node: int, products: Mapping[int, Product]) -> str:
         """A device as a person knows it: `Device 5 "Kitchen plug"`."""
@@ -154,22 +156,42 @@ class Means:
         return f'Device {node} "{product.name}"' if product is not None else f"Device {node}"
 
 
-async def stop_looking(link: Link, within_s: float) -> bool:
-    """Take the stick out of adding and taking out; whether it was in either, and has stopped.
+async def stop_looking(link: Link, within_s: float) -> tuple[bool, str]:
+    """Take the stick out of adding and taking out.
+
+    Returns:
+        Whether it was in either, and has stopped; else why it may be looking on, empty where it is not.
 
     Raises:
         LinkLostError: The connection was lost.
     """
-    stopped = False
+    stopped, why = False, ""
     for command in ("controller.stop_inclusion", "controller.stop_exclusion"):
         try:
             answer = await link.ask(
                 link.driver.client.async_send_command({"command": command}), what="stop", within_s=within_s
             )
-        except RefusedError:
+        except RefusedError as error:
+            why = str(error)
             continue
         stopped |= bool(answer.get("success"))
-    return stopped
+    if stopped:
+        return True, ""
+    return False, why or await _looks_on(link, within_s)
+
+
+async def _looks_on(link: Link, within_s: float) -> str:
+    """An order to stop comes to nothing where the stick was not looking, and where it refuses to stop."""
+    try:
+        answer = await link.ask(
+            link.driver.client.async_send_command({"command": "controller.get_state"}),
+            what="ask for the stick's state",
+            within_s=within_s,
+        )
+    except RefusedError as error:
+        return str(error)
+    state = answer.get("state", {}).get("inclusionState")
+    return "the stick refused to stop" if state in _LOOKING else ""
 
 
 async def find_product(inventory: Inventory, wanted: str) -> Product | None:

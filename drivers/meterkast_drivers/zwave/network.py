@@ -94,6 +94,11 @@ class ZwaveNetwork:
         await self._devices.rename(node, name)
         return next(view for view in self._devices.views() if view.node == node)
 
+    @property
+    def problem(self) -> str:
+        """What an operator has to know of the stick now; empty when all is well."""
+        return self._installation.problem
+
     def jobs(self) -> Sequence[JobView]:
         """The jobs since the start, newest last."""
         return [job.view() for job in self._installation.jobs()]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from meterkast.address import loopback
 from meterkast.model.errors import ConfigError
 
 _LONGEST_PATH = 107
@@ -73,7 +73,7 @@ class Place:
         if parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
             raise _wrong(text, "it has more than a host and a port")
         host = parts.hostname or ""
-        if not _is_loopback(host):
+        if not loopback(host):
             raise ConfigError(
                 f'server = "{text}": is on another machine',
                 hint="The Z-Wave server asks nobody who they are: whoever reaches it can open locks and "
@@ -88,15 +88,6 @@ class Place:
     def __str__(self) -> str:
         """What is shown to people: the path, or the address without the ending slash."""
         return self.url.removesuffix("/") if self.socket is None else str(self.socket)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _wrong(text: str, why: str) -> ConfigError:

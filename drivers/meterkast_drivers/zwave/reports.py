@@ -19,7 +19,7 @@ from meterkast.model.quantity import LARGEST_WHOLE
 from meterkast.model.reading import Batch
 from meterkast.ports import Clock, Emit
 from meterkast_drivers.zwave.devices import Device, Devices, Early, Mapped
-from meterkast_drivers.zwave.mapping import Aside, number_of
+from meterkast_drivers.zwave.mapping import LARGEST, Aside, number_of
 from meterkast_drivers.zwave.values import value_of
 from meterkast_drivers.zwave.views import digits
 
@@ -62,12 +62,13 @@ class Reports:
         self._clock = clock
         self._heard = heard
         self._windows: dict[PropertyId, Window] = {}
+        self._odd: set[tuple[int, str]] = set()  # node and value id
         devices.on_settled.append(self._settled)
         devices.echoes.on_confirmed = self._confirmed
 
     def take(self, node: int, args: Mapping[str, Any]) -> None:
         """A `value added` or `value updated` event. Never raises: it is called from the library."""
-        seen_ns = self._clock.boot_ns()
+        seen_ns, value_id = self._clock.boot_ns(), ""
         try:
             device = self._devices.get(node)
             value_id = _value_id(args)
@@ -75,10 +76,8 @@ class Reports:
             if device is None or self._devices.echoes.hold(node, value_id, raw, seen_ns):
                 return
             self._take(device, Early(value_id, raw, seen_ns))
-        except Exception:  # one device's nonsense must not end the others
-            if not self.counters["reports not understood"]:
-                log.exception("report not understood", extra={"node": node})
-            self._count("reports not understood")
+        except Exception:  # whatever is odd about one report, the next one counts
+            self._not_understood(node, value_id)
 
     def _take(self, device: Device, report: Early) -> None:
         self._heard(device, report.seen_ns)
@@ -97,14 +96,20 @@ class Reports:
         early = list(device.early)
         device.early.clear()
         for report in early:
-            mapped = device.properties.get(report.value_id)
-            if mapped is not None:
-                if report.unit and report.unit != mapped.value.unit:
-                    self._refuse(device, mapped, "its unit changed meanwhile")
-                else:
-                    self._report(device, mapped, report)
-            elif report.value_id not in device.asides:
-                device.asides[report.value_id] = Aside("the server does not describe it")
+            try:
+                self._late(device, report)
+            except Exception:  # whatever is odd about one report, the next one counts
+                self._not_understood(device.node, report.value_id)
+
+    def _late(self, device: Device, report: Early) -> None:
+        mapped = device.properties.get(report.value_id)
+        if mapped is not None:
+            if report.unit and report.unit != mapped.value.unit:
+                self._refuse(device, mapped, "its unit changed meanwhile")
+            else:
+                self._report(device, mapped, report)
+        elif report.value_id not in device.asides:
+            device.asides[report.value_id] = Aside("the server does not describe it")
 
     def _confirmed(self, node: int, value_id: str, raw: Any, seen_ns: int) -> None:
         device = self._devices.get(node)
@@ -115,7 +120,7 @@ class Reports:
         target = mapped.target
         if not target.sending or not mapped.value.readable:
             return  # a write to `reset` tells a value too
-        number = _number(mapped, report.raw)
+        number = number_of(target, report.raw)
         if number is None:
             self._refuse(device, mapped, _why_none(report.raw))
             return
@@ -153,9 +158,8 @@ class Reports:
             window.peak = batch
 
     def _flush(self, property_id: PropertyId) -> None:
-        window = self._windows.pop(property_id, None)
-        if window is None or window.newest is None:
-            return
+        window = self._windows.pop(property_id)
+        assert window.newest is not None
         if window.peak is not None and window.peak is not window.newest:
             self.emit(window.peak)
         self.emit(window.newest)
@@ -165,17 +169,16 @@ class Reports:
         device.refused[reason] += 1
         self._count(f"refused: {reason}")
 
+    def _not_understood(self, node: int, value_id: str) -> None:
+        """Counted each time, and told once for each value."""
+        self._count("reports not understood")
+        if (node, value_id) not in self._odd and len(self._odd) < _REASONS:
+            self._odd.add((node, value_id))
+            log.exception("report not understood", extra={"node": node, "value": value_id})
+
     def _count(self, what: str) -> None:
         if what in self.counters or len(self.counters) < _REASONS:
             self.counters[what] += 1
-
-
-def _number(mapped: Mapped, raw: Any) -> Decimal | None:
-    try:
-        number = number_of(mapped.target, raw)
-    except (ArithmeticError, TypeError, ValueError):
-        return None
-    return number if number is not None and number.is_finite() else None
 
 
 def _unit(device: Device, value_id: str) -> str:
@@ -193,7 +196,7 @@ def _why_none(raw: Any) -> str:
             return "no value"
         case float() if not math.isfinite(raw):
             return "not a number"
-        case int() | float() if abs(raw) >= LARGEST_WHOLE:
+        case int() | float() if abs(raw) > LARGEST:
             return "too large"
         case str():
             return "text where a number is expected"

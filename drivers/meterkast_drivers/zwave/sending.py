@@ -102,10 +102,9 @@ def written(device: Device, mapped: Mapped) -> ZwaveValue:
 def sleeps(device: Device) -> bool:
     """Whether the device can only be reached when it wakes up by itself."""
     live = device.live
-    if live is None:
-        return False
-    sleeper = not live.is_listening and not live.is_frequent_listening
-    return sleeper and live.status in (NodeStatus.ASLEEP, NodeStatus.UNKNOWN)
+    return (
+        live is not None and not device.listening and live.status in (NodeStatus.ASLEEP, NodeStatus.UNKNOWN)
+    )
 
 
 def _queued(device: Device, mapped: Mapped) -> Outcome:

@@ -94,7 +94,7 @@ class Service:
             await self._spawn()
             try:
                 await self._until_listening()
-            except BaseException:
+            except BaseException:  # also a cancellation; it goes on up
                 await self.kill()
                 raise
         return Place.unix(self._socket)
@@ -125,13 +125,12 @@ class Service:
         self._listening.clear()
         if child is None:
             return
+        assert self._listener is not None
         _send(child, signal.SIGKILL)
-        if self._listener is not None:
-            # It ends with the child.
-            done, _ = await asyncio.wait({self._listener}, timeout=KILL_S)
-            if not done:
-                self._listener.cancel()
-                _log.error("the Z-Wave server cannot be killed", extra={"pid": child.pid})
+        done, _ = await asyncio.wait({self._listener}, timeout=KILL_S)  # it ends with the child
+        if not done:
+            self._listener.cancel()
+            _log.error("the Z-Wave server cannot be killed", extra={"pid": child.pid})
 
     async def _spawn(self) -> None:
         node = await asyncio.to_thread(_ready_node)

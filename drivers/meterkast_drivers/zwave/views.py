@@ -87,6 +87,8 @@ def detail_of(device: Device) -> str:
         return "It is being interviewed."
     if device.low_battery_ns is not None and not _battery_since(device):
         return "It warns that its battery is nearly empty: replace it."
+    if device.misunderstood:
+        return "Its values could not be understood; please report this, with the log."
     return device.problem
 
 
@@ -99,12 +101,7 @@ def value_views(device: Device) -> list[ValueView]:
 
 def decimals_of(target: Target, value: Any) -> int:
     """How many decimals the value has that the server remembers; 0 where it is none."""
-    if value is None:
-        return 0
-    try:
-        number = number_of(target, value.value)
-    except (ArithmeticError, TypeError, ValueError):
-        return 0
+    number = number_of(target, value.value) if value is not None else None
     return 0 if number is None else digits(number)
 
 
@@ -149,15 +146,14 @@ def names_of(target: Target) -> dict[str, str]:
 
 
 def _aside(device: Device, place: str, found: Aside) -> ValueView:
-    parts = place.split("-", 2)
+    command_class, channel, name = place.split("-", 2)
     live = device.live
     value = live.values.get(f"{device.node}-{place}") if live is not None else None
-    label = (value.metadata.label if value is not None else None) or (parts[2] if len(parts) > 2 else place)
     return ValueView(
         value=place,
-        label=label,
-        command_class=int(parts[0]),
-        channel=int(parts[1]) if len(parts) > 1 else 0,
+        label=(value.metadata.label if value is not None else None) or name,
+        command_class=int(command_class),
+        channel=int(channel),
         why=found.why,
     )
 

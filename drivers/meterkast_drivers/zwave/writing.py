@@ -6,8 +6,9 @@ done here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from meterkast.model.datatypes import BASIC, DIMMER, LOCK, WINDOW_DIMMER
 from meterkast.model.errors import RefusedError
@@ -27,6 +28,9 @@ _WORDS: Mapping[str, bool] = {
 _LOCK_WORDS: Mapping[str, bool] = {"lock": True, "locked": True, "unlock": False, "unlocked": False}
 _COVER_WORDS: Mapping[str, bool] = {"open": True, "close": False, "closed": False}
 
+# No longer than devices need, and without an exponent: 1e999999999 is a text of a gigabyte.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}([.,][0-9]{1,12})?")
+
 _LEVELS = (DIMMER, WINDOW_DIMMER)
 _FULL = Decimal(99)
 
@@ -43,20 +47,15 @@ def number_from(text: str, target: Target) -> Decimal:
     """
     word = text.strip().casefold()
     for code, name in target.states.items():
-        if word == name.casefold() and _is_number(code):
+        if word == name.casefold() and _NUMBER.fullmatch(code):
             return Decimal(code)
-    if target.resets and word == "reset":
-        return Decimal(ON)
     on = _meaning(word, target)
     if on is not None:
         full = _FULL if target.datatype in _LEVELS else Decimal(ON)
         return full if on else Decimal(OFF)
-    try:
-        number = Decimal(word.replace(",", ".")) if word.isascii() else Decimal("NaN")
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
+    if not _NUMBER.fullmatch(word):
         raise RefusedError(f'{target.name}: "{text}" is no value for it', hint=_takes(target, None))
+    number = Decimal(word.replace(",", "."))
     if target.datatype in _LEVELS and number == 100:
         return _FULL
     if target.switching and number == 1:
@@ -132,13 +131,8 @@ def _takes(target: Target, written: ZwaveValue | None) -> str:
     unit = f" {target.unit.value}" if target.unit.value else ""
     if low is not None and high is not None:
         return f"It takes {plain(low)} to {plain(high)}{unit}."
-    if low is not None or high is not None:
-        word = "at least" if low is not None else "at most"
-        bound = low if low is not None else high
-        assert bound is not None
-        return f"It takes {word} {plain(bound)}{unit}."
+    if low is not None:
+        return f"It takes at least {plain(low)}{unit}."
+    if high is not None:
+        return f"It takes at most {plain(high)}{unit}."
     return f"It takes a number{f' in {target.unit.value}' if target.unit.value else ''}."
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").isascii() and text.lstrip("-").isdigit()

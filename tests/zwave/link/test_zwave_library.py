@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+from meterkast_drivers.zwave import library
 
 AS_IT_IS = """
 import sys
@@ -39,6 +43,13 @@ print([] if issubclass(BaseEventModel, pydantic.v1.BaseModel) else "another")
 def test_pydantic_stays_out_and_whole(program: str) -> None:
     asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "[]"
+
+
+def test_pydantic_that_is_there_before_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ModuleType("pydantic.v1")
+    monkeypatch.setitem(sys.modules, "pydantic.v1", there)
+    importlib.reload(library)
+    assert sys.modules["pydantic.v1"] is there
 
 
 KINDS = """

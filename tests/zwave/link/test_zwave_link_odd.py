@@ -104,9 +104,9 @@ async def test_each_kind_is_logged_once(
         await server.update(2)
         await seen.until(2)
         assert connected.counters["unknown events"] == connected.counters["odd messages"] == 50
-    assert [record.getMessage() for record in caplog.records] == [
-        "Z-Wave: unknown events",
-        "Z-Wave: odd messages",
+    assert [(record.getMessage(), vars(record)["of"]) for record in caplog.records] == [
+        ("Z-Wave: unknown events", "2"),
+        ("Z-Wave: odd messages", "2"),
     ]
 
 
@@ -127,7 +127,30 @@ async def test_a_failing_handler_is_counted_and_the_others_get_the_event(
             await server.update(number)
         await seen.until(4)
         assert connected.counters["failed handlers"] == 3
-    assert len([record for record in caplog.records if record.exc_info]) == 1
+    [told] = [record for record in caplog.records if record.exc_info]
+    assert vars(told)["of"] == "2-50-0-value-65537", "which device and value"
+
+
+async def test_an_event_that_the_library_does_not_know_comes_to_who_listens_for_it(
+    server: Any, place: Place, opened: Any, seen: Any
+) -> None:
+    heard: list[dict[str, Any]] = []
+
+    def before(connected: Link) -> None:
+        seen.before_events(connected)
+        connected.driver.controller.nodes[2].on("node info received", heard.append)
+        connected.driver.on("all nodes ready", heard.append)
+
+    async with opened(place, before) as connected:
+        await server.send(event("node info received"))
+        await server.send({"type": "event", "event": {"source": "driver", "event": "all nodes ready"}})
+        await server.update(2)
+        await seen.until(2)
+        assert connected.counters["unknown events"] == connected.counters["odd messages"] == 0
+    assert [(one["event"], "node" in one) for one in heard] == [
+        ("node info received", True),
+        ("all nodes ready", False),
+    ]
 
 
 async def test_events_wait_for_the_handlers(server: Any, place: Place, opened: Any, seen: Any) -> None:

@@ -13,6 +13,10 @@ from meterkast_drivers.zwave import client, why
 from meterkast_drivers.zwave.link import Link
 from meterkast_drivers.zwave.place import Place
 
+# isort: split
+# aiohttp's first import is that of the package.
+from aiohttp import web
+
 
 async def open_at(place: Place) -> None:
     async with asyncio.timeout(30):
@@ -74,6 +78,24 @@ async def test_a_port_that_nobody_listens_on(place: Place) -> None:
     for nowhere in (place, Place.parse(f"ws://127.0.0.1:{port}")):
         with pytest.raises(LinkLostError, match=f"no Z-Wave server listens on {nowhere}"):
             await open_at(nowhere)
+
+
+async def test_a_web_server_that_knows_no_z_wave(place: Place) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(place.socket)).start()
+        with pytest.raises(LinkLostError, match="is no Z-Wave server"):
+            await open_at(place)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_place_that_cannot_be_one_is_told_in_the_systems_words(place: Place) -> None:
+    assert place.socket is not None
+    place.socket.touch()
+    with pytest.raises(LinkLostError, match=r"cannot be reached: .*Not a directory"):
+        await open_at(Place.unix(place.socket / "below"))
 
 
 async def test_a_socket_without_permission(server: Any, place: Place) -> None:

@@ -241,6 +241,27 @@ def test_half_of_the_time_without_the_link_is_the_links() -> None:
     outages.back("other", END)
 
 
+def test_link_and_reach_count_together_and_once() -> None:
+    outages = known()
+    outages.lost("p1", START)
+    outages.reachable(ProductId(1), Availability.UNREACHABLE, UtcMs(START + 5 * MINUTE_MS))
+    outages.back("p1", UtcMs(START + 10 * MINUTE_MS))
+    outages.reachable(ProductId(1), Availability.AVAILABLE, UtcMs(START + 14 * MINUTE_MS))
+    assert outages.why(prop(1), START, END) is Cause.METER_SILENT, "14 minutes of 30, five of them twice"
+    outages.lost("p1", UtcMs(START + 29 * MINUTE_MS))
+    assert outages.why(prop(1), START, END) is Cause.LINK_LOST, "15 minutes of 30, neither alone"
+
+
+def test_what_a_removed_device_does_not_tell_is_its_removal() -> None:
+    outages = known()
+    outages.reachable(ProductId(1), Availability.UNREACHABLE, START)
+    outages.removed(ProductId(1), UtcMs(START + 15 * MINUTE_MS))
+    assert outages.why(prop(1), START, END) is Cause.DEVICE_REMOVED
+    assert outages.why(of(2), START, END) is Cause.METER_SILENT, "another device"
+    outages.filled(ProductId(1), UtcMs(END + 10 * MINUTE_MS))
+    assert outages.why(prop(1), END, UtcMs(END + HALF_HOUR_MS)) is Cause.METER_SILENT
+
+
 def test_gateway_that_was_off_says_so() -> None:
     outages = Outages(UtcMs(END + 40 * MINUTE_MS))
     outages.off_since_ms = UtcMs(START + 10 * MINUTE_MS)

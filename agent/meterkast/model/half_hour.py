@@ -28,6 +28,7 @@ class Cause(StrEnum):
     METER_SILENT = "meter silent"
     NOT_DUE = "meter reports less often"
     LINK_LOST = "link lost"
+    DEVICE_REMOVED = "device removed"
     GATEWAY_OFF = "gateway off"
     CLOCK_UNKNOWN = "clock unknown"
     COUNTER_RESET = "counter reset"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import chain
 
 from meterkast.model.half_hour import Cause
 from meterkast.model.product import Availability, ProductId, Property
@@ -18,7 +19,7 @@ Spells = deque[tuple[UtcMs, UtcMs | None]]
 
 class Outages:
     """Remembers when the gateway was off, its clock unknown, a driver without its device, or a device of a
-    network out of reach.
+    network out of reach or taken out.
 
     Args:
         started_ms: When this run began.
@@ -31,6 +32,7 @@ class Outages:
         self._driver_of: dict[ProductId, str] = {}
         self._lost: dict[str, Spells] = {}
         self._unreachable: dict[ProductId, Spells] = {}
+        self._removed: dict[ProductId, Spells] = {}
 
     def reads(self, driver: str, product: ProductId) -> None:
         """That product is read by that driver."""
@@ -51,6 +53,15 @@ class Outages:
         else:
             _end(self._unreachable.get(product), at_ms)
 
+    def removed(self, product: ProductId, at_ms: UtcMs) -> None:
+        """The product's device was taken out of its network."""
+        self.reachable(product, Availability.AVAILABLE, at_ms)
+        _begin(self._removed.setdefault(product, deque(maxlen=_REMEMBERED)), at_ms)
+
+    def filled(self, product: ProductId, at_ms: UtcMs) -> None:
+        """The product has a device in a network."""
+        _end(self._removed.get(product), at_ms)
+
     def why(self, prop: Property, start_ms: UtcMs, end_ms: UtcMs) -> Cause:
         """The cause of a half-hour in which nothing of a property was read."""
         length_ms = end_ms - start_ms
@@ -60,10 +71,12 @@ class Outages:
                 return Cause.GATEWAY_OFF
         if self.trusted_since_ms is None or end_ms <= self.trusted_since_ms:
             return Cause.CLOCK_UNKNOWN if end_ms > self.started_ms else Cause.GATEWAY_OFF
+        if _within(self._removed.get(prop.product_id, ()), start_ms, end_ms) * 2 >= length_ms:
+            return Cause.DEVICE_REMOVED
         lost = self._lost.get(self._driver_of.get(prop.product_id, ""), ())
         unreachable = self._unreachable.get(prop.product_id, ())
-        lost_ms = max(_within(lost, start_ms, end_ms), _within(unreachable, start_ms, end_ms))
-        return Cause.LINK_LOST if lost_ms * 2 >= length_ms else Cause.METER_SILENT
+        away_ms = _within(chain(lost, unreachable), start_ms, end_ms)
+        return Cause.LINK_LOST if away_ms * 2 >= length_ms else Cause.METER_SILENT
 
 
 def _begin(spells: Spells, at_ms: UtcMs) -> None:
@@ -77,8 +90,12 @@ def _end(spells: Spells | None, at_ms: UtcMs) -> None:
 
 
 def _within(spells: Iterable[tuple[UtcMs, UtcMs | None]], start_ms: UtcMs, end_ms: UtcMs) -> int:
-    """How long of (start, end] they took together, ms."""
-    return sum(
-        max(0, min(end_ms, end_ms if until is None else until) - max(start_ms, since))
-        for since, until in spells
-    )
+    """How long of (start, end] they took together, ms; what overlaps counts once."""
+    total_ms, counted_ms = 0, start_ms
+    for since, until in sorted(spells, key=lambda spell: spell[0]):
+        ends_ms = end_ms if until is None else min(end_ms, until)
+        begins_ms = max(counted_ms, since)
+        if ends_ms > begins_ms:
+            total_ms += ends_ms - begins_ms
+            counted_ms = ends_ms
+    return total_ms

@@ -26,7 +26,7 @@ _BY_STATUS = {
 class Reach:
     """The nodes and the newest availability of each product, in memory as they are in the store.
 
-    A half-hour that is missing while a product's device was out of reach gets that as its cause.
+    A half-hour that is missing while a product's device was out of reach or taken out gets that as its cause.
     """
 
     def __init__(self, store: Store, clock: Clock, outages: Outages) -> None:
@@ -45,13 +45,18 @@ class Reach:
         self._nodes = {node.id: node for node in await self._store.nodes()}
         self._newest = dict(await self._store.newest_availabilities())
         for change in self._newest.values():
-            if self._node_of(change.product_id) is not None:
+            if self.removed(change.product_id):
+                # Not before that; when exactly is not kept.
+                self._outages.removed(change.product_id, change.at_ms)
+            else:
                 self._outages.reachable(change.product_id, change.status, change.at_ms)
 
     async def declare_node(self, node: NodeDescription) -> Node:
         """See `ports.Inventory`."""
         made = await self._store.declare_node(node)
         self._nodes[made.id] = made
+        if node.product_id is not None:
+            self._outages.filled(node.product_id, self._clock.now_ms())
         return made
 
     async def remove_node(self, identity: str) -> None:
@@ -60,8 +65,9 @@ class Reach:
         for node in list(self._nodes.values()):
             if node.description.identity == identity:
                 del self._nodes[node.id]
-                if (product_id := node.description.product_id) is not None:
-                    self._outages.reachable(product_id, Availability.AVAILABLE, self._clock.now_ms())
+                product_id = node.description.product_id
+                if product_id is not None and self._node_of(product_id) is None:
+                    self._outages.removed(product_id, self._clock.now_ms())
 
     async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
         """See `ports.Inventory`."""

@@ -33,7 +33,7 @@ from meterkast.model.product import (
     PropertyDescription,
     Protocol,
 )
-from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
+from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.web.tones import nothing_because, of_product
 from meterkast_buffer.store import SqliteStore
@@ -199,9 +199,19 @@ async def test_nobody_waits_for_a_device_that_was_removed(house: Any) -> None:
     await house.inventory.available(meter.id, Availability.UNREACHABLE, house.clock.now_ms())
     await house.inventory.remove_node("zwave:d15a1e4d:7")
     assert (house.seen(meter).availability, house.seen(meter).removed, house.problems()) == ("", True, [])
+    await house.minutes(60)
+    assert (await causes(house, values["energy"]))[-1] is Cause.DEVICE_REMOVED
     again = await house.again()
-    house.clock.pass_ms(HALF_HOUR_MS)
+    again.gateway.intake.take()  # the clock is trusted from here on
     assert (again.seen(meter).removed, again.problems()) == (True, [])
+    await again.minutes(62)
+    assert (await causes(again, values["energy"]))[-1] is Cause.DEVICE_REMOVED
+    other = NodeDescription(
+        identity="zwave:d15a1e4d:9", protocol=Protocol.ZWAVE, product_id=meter.id, zwave_id=9
+    )
+    await again.inventory.declare_node(other)
+    await again.minutes(62)
+    assert (await causes(again, values["energy"]))[-1] is Cause.METER_SILENT, "another device fills it"
 
 
 async def test_the_inventory_of_a_driver_is_the_stores(house: Any, store: SqliteStore) -> None:

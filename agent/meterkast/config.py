@@ -6,7 +6,6 @@ what to write instead.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -187,6 +186,8 @@ def decode(kind: type[S], tree: Mapping[str, Any], path: str = "") -> S:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was most probably meant."""
+    import difflib  # 0.2 MiB, for a file that is wrong
+
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.55)
     return found[0] if found else None
 

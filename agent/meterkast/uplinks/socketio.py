@@ -121,7 +121,8 @@ class Connection:
         if client is not None:
             engine = client.eio
             # Taken now: a close that is cut short hides the socket, and leaves it open while data is queued.
-            wire = engine.ws.get_extra_info("socket") if engine.ws is not None else None
+            web_socket = engine.ws
+            wire = web_socket.get_extra_info("socket") if web_socket is not None else None
             try:
                 async with asyncio.timeout(GOODBYE_S):
                     await client.disconnect()
@@ -132,6 +133,9 @@ class Connection:
                 with contextlib.suppress(OSError):
                     wire.shutdown(socket.SHUT_RDWR)
             await engine.end()
+            if web_socket is not None:
+                # aiohttp 3.14 does not do it where the connection broke while it was read.
+                web_socket._response.close()
             self._client = None
         if session is not None:
             with contextlib.suppress(TimeoutError):

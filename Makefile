@@ -14,12 +14,12 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test soak bench lint run lock clean browser
+.PHONY: demo test soak bench lint run lock clean system
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
 
-test: lint $(NODE_MODULES) browser ## everything that is checked on every change
+test: lint $(NODE_MODULES) system ## everything that is checked on every change
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-report=json
 	$(BIN)/python tests/coverage_floor.py
 
@@ -71,11 +71,13 @@ $(VENV)/.dev: $(VENV)/.rig $(REQUIREMENTS)/dev.txt
 $(NODE_MODULES): %/node_modules/.package-lock.json: %/package-lock.json | $(VENV)/.rig
 	$(BIN)/python -c 'from pathlib import Path; from meterkast.nodejs import install; install(Path("$*"))'
 
-# The page is tested in a real browser: Debian's Chromium.
-browser: $(VENV)/.dev
-	@command -v chromium >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; \
-	  else echo "The page's tests need Chromium: sudo apt-get install chromium"; exit 1; fi; }
+# What the tests need of the system: Debian's Chromium for the page, and what tells systemd's watchdog for the service.
+system: $(VENV)/.dev
+	@for need in chromium:chromium systemd-notify:systemd; do \
+	  command -v "$${need%:*}" >/dev/null && continue; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$${need#*:}" || exit 1; \
+	  else echo "The tests need $${need%:*}: sudo apt-get install $${need#*:}"; exit 1; fi; \
+	done
 
 clean:
 	rm -rf $(VENV) $(NODE:%=%/node_modules) .mypy_cache .ruff_cache .pytest_cache .coverage* demo-data

@@ -80,7 +80,7 @@ async def test_a_device_is_told_of_when_it_is_not_understood_and_until_it_is(
 ) -> None:
     devices.attach(made.link(made.node(5, made.energy())))
     with monkeypatch.context() as patch:
-        patch.setattr("meterkast_drivers.zwave.declaring.map_node", lambda *_: 1 / 0)
+        patch.setattr("meterkast_drivers.zwave.declaring.resolve", lambda *_: 1 / 0)
         await devices.refresh(5)
         await devices.refresh(5)
         assert devices.counters["devices not understood"] == 2

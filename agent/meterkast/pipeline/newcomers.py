@@ -51,13 +51,23 @@ class Newcomers:
                 if name not in self._broken:
                     log.exception("devices not examined", extra={"driver": name})
                 self._broken.add(name)
-        left = {key: since for key, since in self._since.items() if key[0] not in reading}
+        unseen = self._broken | (self._networks.keys() - reading)
+        left = {key: since for key, since in self._since.items() if key[0] in unseen}
         self._since = left | {key: self._since.get(key, now_s) for key in waiting}
         self._late = [one for key, one in waiting.items() if now_s - self._since[key] > self._patience_s(one)]
 
     def problems(self) -> list[Problem]:
-        """Those that take too long."""
-        return [
+        """Those that take too long, and drivers whose devices cannot be looked at."""
+        broken = [
+            Problem(
+                severity="attention",
+                where=name,
+                what=f"The devices of {name} could not be examined: one that is not read would not be told.",
+                do="Please report this, with the log.",
+            )
+            for name in sorted(self._broken)
+        ]
+        return broken + [
             Problem(
                 severity="attention",
                 where=one.name or f"device {one.node}",

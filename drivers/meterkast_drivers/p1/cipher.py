@@ -62,8 +62,8 @@ class Opener:
 
         try:
             return bytes(apdu.to_plain_apdu(self._key, self._auth_key))
-        except (DecryptionError, NotImplementedError, ValueError):
-            # Another key's tag, no encryption at all, a key or title of another length: not opened.
+        except (DecryptionError, NotImplementedError, ValueError):  # not opened: `open` says so
+            # In this order: another key's tag; no encryption at all; a key or title of another length.
             return b""
 
     def _unauthenticated(self, data: bytes) -> bytes:

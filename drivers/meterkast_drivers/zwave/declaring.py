@@ -22,7 +22,7 @@ from meterkast.model.reading import Column, Layout
 from meterkast.ports import Clock, Inventory
 from meterkast_drivers.zwave import describing, views
 from meterkast_drivers.zwave.device import Device, Mapped
-from meterkast_drivers.zwave.mapping import Aside, Target, map_node, map_value
+from meterkast_drivers.zwave.mapping import Aside, Target, map_value, resolve
 from meterkast_drivers.zwave.settings import Settings
 from meterkast_drivers.zwave.value import ZwaveValue
 from meterkast_drivers.zwave.values import value_of
@@ -174,16 +174,17 @@ class Declaring:
     def _map(self, device: Device, values: dict[str, ZwaveValue]) -> dict[str, Target | Aside]:
         """Where each value goes; one that makes a row of the table fail stands aside, and is told once."""
         pulse = self._settings.pulse(device.node)
+        alone: dict[str, Target | Aside] = {}
         odd: dict[str, Target | Aside] = {}
         for place, value in values.items():
             try:
-                map_value(value, pulse)
+                alone[place] = map_value(value, pulse)
             except Exception:  # whatever the device says of one value must not cost it the others
                 odd[place] = _ODD
                 if device.asides.get(place) is not _ODD:
                     self._counters["values not understood"] += 1
                     log.exception("value not understood", extra={"node": device.node, "value": place})
-        return odd | map_node([value for place, value in values.items() if place not in odd], pulse)
+        return odd | resolve([values[place] for place in alone], alone)
 
     def _pace(self, device: Device, live: Any) -> None:
         """How often its values are expected: as set, as it wakes up, or as often as it is asked."""

@@ -7,7 +7,7 @@ no row is kept as a generic sensor (56) or meter (54), never dropped.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -26,7 +26,7 @@ from meterkast_drivers.zwave.scales import Pulse, decimal_of, scale_of
 from meterkast_drivers.zwave.target import OFF, ON, Aside, Target, key_at
 from meterkast_drivers.zwave.value import ZwaveValue
 
-__all__ = ["LARGEST", "Aside", "Target", "key_at", "map_node", "map_value", "number_of", "raw_of"]
+__all__ = ["LARGEST", "Aside", "Target", "key_at", "map_node", "map_value", "number_of", "raw_of", "resolve"]
 
 LARGEST = 10**12
 """A Z-Wave number has 32 bits; beyond this it is damaged, and arithmetic on it would be slow."""
@@ -110,8 +110,18 @@ def map_node(values: Sequence[ZwaveValue], pulse: Pulse | None = None) -> dict[s
         values: All that the node has, in any order.
         pulse: What one pulse of its meters is worth.
     """
+    return resolve(values, {value.id: map_value(value, pulse) for value in values})
+
+
+def resolve(values: Sequence[ZwaveValue], alone: Mapping[str, Target | Aside]) -> dict[str, Target | Aside]:
+    """The same, of values that were mapped one by one.
+
+    Args:
+        values: All that the node has, in any order.
+        alone: What each is by itself, by value id.
+    """
     known = {value.id: value for value in values}
-    found = {id_: map_value(known[id_], pulse) for id_ in sorted(known)}
+    found = {id_: alone[id_] for id_ in sorted(known)}
     claims: dict[str, list[ZwaveValue]] = defaultdict(list)
     for id_, target in found.items():
         if isinstance(target, Target):

@@ -76,7 +76,7 @@ class Reports:
             if device is None or self._devices.echoes.hold(node, value_id, raw, seen_ns):
                 return
             self._take(device, Early(value_id, raw, seen_ns))
-        except Exception:  # whatever is odd about one report, the next one counts
+        except Exception:  # whatever is odd about it: the library calls this, and must hand out the next one
             self._not_understood(node, value_id)
 
     def _take(self, device: Device, report: Early) -> None:
@@ -98,7 +98,7 @@ class Reports:
         for report in early:
             try:
                 self._late(device, report)
-            except Exception:  # whatever is odd about one report, the next one counts
+            except Exception:  # whatever is odd about it, the others that waited are due all the same
                 self._not_understood(device.node, report.value_id)
 
     def _late(self, device: Device, report: Early) -> None:

@@ -71,17 +71,23 @@ async def test_a_silent_meter_is_missing_for_that_reason_and_a_lost_port_for_ano
         assert "has not been heard of" in it.problems()
 
 
+def fill_disk(it: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """From now on the store refuses; what kept until now."""
+    keep = it.store.keep
+
+    async def refuse(what: Keep) -> None:
+        raise StorageError("the disk is full", hint="Free space.")
+
+    monkeypatch.setattr(it.store, "keep", refuse)
+    return keep
+
+
 async def test_what_the_disk_refuses_waits_and_is_kept_later(
     site: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with site() as it:
         await it.minutes(20)
-        keep = it.store.keep
-
-        async def refuse(what: Keep) -> None:
-            raise StorageError("the disk is full", hint="Free space.")
-
-        monkeypatch.setattr(it.store, "keep", refuse)
+        keep = fill_disk(it, monkeypatch)
         await it.minutes(45)
         assert it.gateway.keeper.unsaved == 45
         assert await it.half_hours() == []
@@ -97,12 +103,7 @@ async def test_a_disk_that_refuses_for_long_costs_samples_and_never_half_hours(
 ) -> None:
     async with site() as it:
         await it.minutes(2)
-        keep = it.store.keep
-
-        async def refuse(what: Keep) -> None:
-            raise StorageError("the disk is full", hint="Free space.")
-
-        monkeypatch.setattr(it.store, "keep", refuse)
+        keep = fill_disk(it, monkeypatch)
         await it.minutes(6 * 60)
         assert it.gateway.keeper.dropped_blocks == 120
         monkeypatch.setattr(it.store, "keep", keep)

@@ -15,11 +15,17 @@ from meterkast_drivers.zwave import errands, sending
 VALVE, PLUG = 9, 5
 
 
-async def test_link_lost_while_sending_is_told(cupboard: Any, kinds: Any) -> None:
+async def under_way(cupboard: Any, kinds: Any) -> asyncio.Task[Any]:
+    """An order that was sent, and that the server does not answer."""
     await cupboard.connect(kinds.plug(PLUG))
     cupboard.server.answers["node.set_value"] = asyncio.Event()
-    order = cupboard.writing(PLUG, "switch", "on")
+    order: asyncio.Task[Any] = cupboard.writing(PLUG, "switch", "on")
     await cupboard.sent(1)
+    return order
+
+
+async def test_link_lost_while_sending_is_told(cupboard: Any, kinds: Any) -> None:
+    order = await under_way(cupboard, kinds)
     await cupboard.lose()
     failed = await order
     assert failed.status == "failed"
@@ -66,10 +72,7 @@ async def test_what_waits_for_a_device_that_is_removed_is_given_up_at_once(cupbo
 
 
 async def test_what_was_being_sent_when_the_gateway_died_has_failed(cupboard: Any, kinds: Any) -> None:
-    await cupboard.connect(kinds.plug(PLUG))
-    cupboard.server.answers["node.set_value"] = asyncio.Event()
-    order = cupboard.writing(PLUG, "switch", "on")
-    await cupboard.sent(1)
+    order = await under_way(cupboard, kinds)
     await cupboard.crash()
     await order
     assert await cupboard.stored() == ["sending"]
@@ -83,10 +86,7 @@ async def test_what_was_being_sent_when_the_gateway_died_has_failed(cupboard: An
 async def test_what_was_being_sent_has_failed_though_the_database_does_not_take_it_yet(
     cupboard: Any, kinds: Any
 ) -> None:
-    await cupboard.connect(kinds.plug(PLUG))
-    cupboard.server.answers["node.set_value"] = asyncio.Event()
-    order = cupboard.writing(PLUG, "switch", "on")
-    await cupboard.sent(1)
+    order = await under_way(cupboard, kinds)
     await cupboard.crash()
     await order
     cupboard.disk.full = {"update_pending"}

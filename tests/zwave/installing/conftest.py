@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest_asyncio
 from meterkast.network import JobRequest, JobView
 from meterkast_buffer.store import open_store
 
-LIMIT_S = 150.0
+from ..following import followed
+
 ENDED = ("done", "failed")
 
 
@@ -52,12 +52,7 @@ class Site:
 
     async def when(self, job: int, true: Callable[[JobView], bool]) -> JobView:
         """The job as soon as it is so."""
-        seen = 0
-        async with asyncio.timeout(LIMIT_S):
-            while not true(view := await self.network.changed(job, seen)):
-                assert view.state in ("running", "asking"), view
-                seen = len(view.steps)
-        return view
+        return await followed(self.network, job, true)
 
     async def until(self, job: int, word: str) -> JobView:
         """The job once it has said that word."""

@@ -27,6 +27,8 @@ from meterkast_drivers.zwave.link import NotAnsweredError
 from meterkast_drivers.zwave.network import ZwaveNetwork
 from meterkast_drivers.zwave.settings import Settings
 
+from ..following import followed
+
 LIMIT_S = 60.0
 ALIVE = 4
 
@@ -197,12 +199,7 @@ class Site:
         return await self.network.start(JobRequest(kind=kind, **{"timeout_s": 30.0, **more}))
 
     async def until(self, job: int, true: Callable[[JobView], bool]) -> JobView:
-        seen = 0
-        async with asyncio.timeout(LIMIT_S):
-            while not true(view := await self.network.changed(job, seen)):
-                assert view.state in ("running", "asking"), view
-                seen = len(view.steps)
-        return view
+        return await followed(self.network, job, true)
 
     async def said(self, job: int, word: str) -> JobView:
         return await self.until(job, lambda view: any(one.status == word for one in view.steps))

@@ -59,7 +59,7 @@ async def test_a_server_that_tells_but_does_not_answer_is_not_frozen(
         for number in range(2, 60):
             await server.update(number)
             await seen.until(number)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # in all longer than a frozen server is given
         assert not connected._loss.done()
 
 
@@ -68,10 +68,16 @@ async def test_a_server_that_tells_all_the_time_is_not_asked(
 ) -> None:
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(link, "CHECK_EVERY_S", 0.01)
-    always = property(lambda _: loop.time(), lambda *_: None)
-    monkeypatch.setattr(client.SafeClient, "heard_at", always, raising=False)
-    async with opened(place) as connected:
-        await asyncio.sleep(0.5)
+    looked = asyncio.Queue[None]()
+
+    def now(_: object) -> float:
+        looked.put_nowait(None)
+        return loop.time()
+
+    monkeypatch.setattr(client.SafeClient, "heard_at", property(now, lambda *_: None), raising=False)
+    async with opened(place) as connected, asyncio.timeout(LIMIT_S):
+        for _ in range(40):
+            await looked.get()
         assert not connected._loss.done()
     assert "driver.get_log_config" not in server.asked
 
@@ -85,7 +91,7 @@ async def test_what_waited_while_the_gateway_stood_still_is_no_report(
         await seen.until(7)
         monkeypatch.setattr(client, "STOPPED_S", 0.5)  # not before: a slow machine stands still by itself
         await server.update(8)
-        time.sleep(1)  # noqa: ASYNC251  # as if the process were stopped
+        time.sleep(1)  # noqa: ASYNC251  # on purpose: the whole process stands still, as one that is stopped
         async with asyncio.timeout(LIMIT_S):
             loss = await connected.lost()
     assert "stood still" in str(loss)

@@ -111,8 +111,8 @@ def test_restores_no_backup_that_is_none(folder: Path, content: bytes | None, se
     assert f"the backup {backup}" in server.facts(done.stdout)[1]["detail"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-notify") is None, reason="needs systemd-notify")
 async def test_tells_the_watchdog_that_it_turns(stick: Stick, folder: Path, server: Any) -> None:
+    assert shutil.which("systemd-notify"), "systemd-notify is missing: apt-get install systemd"
     os.mkdir(folder)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(folder / "notify"))

@@ -27,6 +27,8 @@ CONFIRMED_BY = 3
 EMPTIED = Decimal("0.3")
 LEAST_FALL = Decimal("0.5")
 """A weight that falls by more than this share of its peak, and by half a kilogram, was emptied."""
+REFILLED = Decimal("0.05")
+"""It can be emptied again once it has risen by more than this share of that peak, and by half a kilogram."""
 
 _STEPS = 20
 _MOVED = Decimal("0.05")
@@ -230,12 +232,20 @@ def _emptyings(shown: Sequence[Shown]) -> list[tuple[Shown, Decimal]]:
     """Each report with which an emptying begins, and the largest weight before it."""
     found: list[tuple[Shown, Decimal]] = []
     peak = Decimal(0)
+    low: Decimal | None = None  # while the bin counts as empty
     for one in shown:
+        if low is not None:
+            rise = one.value - low
+            low = min(low, one.value)
+            if rise > peak * REFILLED and rise >= LEAST_FALL:
+                peak, low = one.value, None
+            continue
         fall = peak - one.value
         if fall > peak * EMPTIED and fall >= LEAST_FALL:
             found.append((one, peak))
-            peak = one.value
-        peak = max(peak, one.value)
+            low = one.value
+        else:
+            peak = max(peak, one.value)
     return found
 
 

@@ -115,6 +115,13 @@ def test_a_weight_is_the_largest_and_the_one_before_an_emptying() -> None:
         assert held(Rule.PEAK, reports, {1: [12], 2: values, 3: [5]}).wrong, values
 
 
+def test_a_bin_that_was_hardly_filled_is_not_emptied_again() -> None:
+    reports = shown(20, 21, 22, 1.2, 1.85, 1.25, 2.5, 1.2, 1.3)
+    assert not held(Rule.PEAK, reports, {1: [22], 2: [22, 1.85], 3: [2.5, 2.5]}).wrong
+    for second, third in (([22, 1.85, 1.85], [2.5, 2.5]), ([22, 1.85], [2.5]), ([1.85], [2.5, 2.5])):
+        assert held(Rule.PEAK, reports, {1: [22], 2: second, 3: third}).wrong, (second, third)
+
+
 def test_what_is_missing_needs_a_cause() -> None:
     silent = [one for number, one in enumerate(RISING) if number not in (3, 4, 5)]
     found = held(Rule.REGISTER, silent, {1: [12], 3: [18]}, {2: "link lost"})

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
 from meterkast.model.emptyings import EMPTIED_PERCENT
+from meterkast.model.epoch import Epoch
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Availability,
@@ -184,6 +185,7 @@ class Keep:
     Attributes:
         frames: Samples; one columnar block.
         half_hours: Newly closed intervals of any length, and new revisions.
+        epochs: Newly begun epochs of registers, and those that are known better now.
         items: Newly composed items.
         composed: How far each (uplink, stream) is composed after this.
         closed: How far each (property, length in ms) is closed after this.
@@ -193,6 +195,7 @@ class Keep:
     now_ms: UtcMs
     frames: Sequence[Frames] = ()
     half_hours: Sequence[HalfHour] = ()
+    epochs: Sequence[Epoch] = ()
     items: Sequence[NewItem] = ()
     composed: Mapping[tuple[str, str], UtcMs] | None = None
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
@@ -233,6 +236,9 @@ class Store(Inventory, Protocol):
 
     async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
         """How far each (property, length in ms) is closed."""
+
+    async def epochs(self) -> Sequence[Epoch]:
+        """All epochs of all registers, by property and number."""
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""

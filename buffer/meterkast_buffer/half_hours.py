@@ -30,9 +30,9 @@ _PAGE_ROWS = 2000
 
 _COLUMNS = (
     "length_ms, end_ms, property_id, revision, whole, decimals, taken_before_ms, count, state, cause, "
-    "before_emptyings, crc"
+    "epoch, before_emptyings, crc"
 )
-_INSERT = f"INSERT INTO half_hours ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO half_hours ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = f"""
     SELECT {_COLUMNS} FROM half_hours
     WHERE length_ms = ? AND (end_ms, property_id, revision) > (?, ?, ?) AND end_ms <= ?
@@ -157,6 +157,7 @@ def _row(half_hour: HalfHour) -> Row:
         half_hour.count,
         _STATES[half_hour.state],
         half_hour.cause.value if half_hour.cause else None,
+        half_hour.epoch,
         ",".join(map(str, half_hour.before_emptyings)) or None,
         half_hour.crc() - _CRC_MIDDLE,
     )
@@ -175,6 +176,7 @@ def _half_hour(row: Row) -> HalfHour | None:
         count,
         state,
         cause,
+        epoch,
         emptyings,
         crc,
     ) = row
@@ -189,6 +191,7 @@ def _half_hour(row: Row) -> HalfHour | None:
             state=_STATE_OF[state],
             cause=None if cause is None else Cause(cause),
             revision=revision,
+            epoch=epoch,
             before_emptyings=tuple(map(int, emptyings.split(","))) if emptyings else (),
         )
     except (KeyError, ValueError, TypeError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import aiosqlite
 
 from meterkast.model.delivery import Item, ItemId, StreamStatus
+from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
@@ -37,6 +38,7 @@ from meterkast.ports import Keep, StorageStatus, Store
 from meterkast_buffer.availabilities import Availabilities
 from meterkast_buffer.catalog import Catalog
 from meterkast_buffer.database import Database
+from meterkast_buffer.epochs import Epochs
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.installations import Installations
 from meterkast_buffer.nodes import Nodes
@@ -94,6 +96,7 @@ class SqliteStore:
         self._pendings = Pendings(database)
         self._samples = Samples(database)
         self._half_hours = HalfHours(database)
+        self._epochs = Epochs(database)
         self._outbox = Outbox(database)
         self._texts = Texts(database)
 
@@ -122,6 +125,7 @@ class SqliteStore:
                 await self._retention.step(connection, what.now_ms)
             added = await self._samples.insert(connection, what.frames, what.now_ms)
             await self._half_hours.insert(connection, what.half_hours)
+            await self._epochs.insert(connection, what.epochs)
             changed = await self._outbox.add(connection, what.items, what.composed or {})
             if what.closed:
                 await self._half_hours.close(connection, what.closed)
@@ -175,6 +179,10 @@ class SqliteStore:
     async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
         """How far each (property, length in ms) is closed."""
         return await self._half_hours.closed_until()
+
+    async def epochs(self) -> Sequence[Epoch]:
+        """All epochs of all registers, by property and number."""
+        return await self._epochs.all()
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

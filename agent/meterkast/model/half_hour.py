@@ -31,6 +31,7 @@ class Cause(StrEnum):
     DEVICE_REMOVED = "device removed"
     GATEWAY_OFF = "gateway off"
     CLOCK_UNKNOWN = "clock unknown"
+    NOT_COMMISSIONED = "not commissioned"
     COUNTER_RESET = "counter reset"
     COUNTER_JUMPED = "counter jumped"
     DISK = "disk"
@@ -65,6 +66,7 @@ class HalfHour:
         state: Measured, late, suspect or missing.
         cause: Why it is missing; None otherwise.
         revision: 0 as first closed; late data makes a new one, a closed row is never overwritten.
+        epoch: Which of its register's epochs the value belongs to (`model.epoch`); 0 but for registers.
         before_emptyings: The largest value before each emptying (RESET circularity), in whole numbers of
             the value's decimals.
     """
@@ -78,6 +80,7 @@ class HalfHour:
     state: State = State.MEASURED
     cause: Cause | None = None
     revision: int = 0
+    epoch: int = 0
     before_emptyings: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,10 +89,13 @@ class HalfHour:
         ):
             raise ValueError(f"{self}: a half-hour has a value, or is missing with a cause")
 
-    def crc(self) -> int:
-        """CRC-32 over all that is promised of the row; SQLite does not notice a flipped bit, this does."""
+    def canonical(self) -> str:
+        """The row as text, all that is promised of it: what its CRC, its second copy and digests are over.
+
+        Fields are separated by `|`, in a fixed order; unknown is empty.
+        """
         value = self.value
-        text = "|".join(
+        return "|".join(
             map(
                 str,
                 (
@@ -103,11 +109,40 @@ class HalfHour:
                     self.state.value,
                     self.cause.value if self.cause else "",
                     self.revision,
+                    self.epoch,
                     ",".join(map(str, self.before_emptyings)),
                 ),
             )
         )
-        return zlib.crc32(text.encode())
+
+    @classmethod
+    def from_canonical(cls, text: str) -> HalfHour:
+        """The row of such a text.
+
+        Raises:
+            ValueError: It is none.
+        """
+        fields = text.split("|")
+        if len(fields) != 12:
+            raise ValueError(f"{text!r}: {len(fields)} fields instead of 12")
+        whole, decimals, taken, cause, emptyings = fields[3], fields[4], fields[5], fields[8], fields[11]
+        return cls(
+            property_id=PropertyId(int(fields[0])),
+            end_ms=UtcMs(int(fields[1])),
+            length_ms=int(fields[2]),
+            value=Quantity(int(whole), int(decimals)) if whole else None,
+            taken_ms=UtcMs(int(taken)) if taken else None,
+            count=int(fields[6]),
+            state=State(fields[7]),
+            cause=Cause(cause) if cause else None,
+            revision=int(fields[9]),
+            epoch=int(fields[10]),
+            before_emptyings=tuple(map(int, emptyings.split(","))) if emptyings else (),
+        )
+
+    def crc(self) -> int:
+        """CRC-32 of the canonical text; SQLite does not notice a flipped bit, this does."""
+        return zlib.crc32(self.canonical().encode())
 
     def revised(self, newer: HalfHour) -> HalfHour:
         """The next revision of this half-hour: what the late data makes of it."""

@@ -123,6 +123,7 @@ CREATE TABLE half_hours (
     count            INTEGER NOT NULL,
     state            INTEGER NOT NULL,
     cause            TEXT,
+    epoch            INTEGER NOT NULL,
     before_emptyings TEXT,
     crc              INTEGER NOT NULL,
     PRIMARY KEY (length_ms, end_ms, property_id, revision)
@@ -167,4 +168,23 @@ CREATE TABLE state (
     key   TEXT NOT NULL,
     text  TEXT NOT NULL,
     PRIMARY KEY (scope, key)
+) STRICT, WITHOUT ROWID;
+
+-- Epochs of registers: where differences count, and what continues the counter across a break.
+-- Numbers are whole numbers × 10^-decimals; see model/epoch.py.
+CREATE TABLE epochs (
+    property_id  INTEGER NOT NULL REFERENCES properties (id),
+    number       INTEGER NOT NULL,
+    kind         TEXT NOT NULL,
+    at_ms        INTEGER NOT NULL,
+    first        INTEGER NOT NULL,
+    first_digits INTEGER NOT NULL,
+    last         INTEGER,
+    last_digits  INTEGER,
+    last_ms      INTEGER,
+    offset       INTEGER NOT NULL,
+    offset_digits INTEGER NOT NULL,
+    predecessor  INTEGER REFERENCES properties (id),
+    signed_by    TEXT NOT NULL,
+    PRIMARY KEY (property_id, number)
 ) STRICT, WITHOUT ROWID;

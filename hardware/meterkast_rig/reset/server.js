@@ -15,6 +15,7 @@ const { Refused, checkMonitor, checkReadings, instant, isObject, text } = requir
 
 const API_VERSION = 'v2';
 const MAX_CONTROL_BYTES = 64 * 1024;
+const PORTAL = '<!doctype html><title>Guest network</title><form><button>I accept the terms</button></form>';
 
 const options = readOptions();
 const faults = readFaults(options);
@@ -29,8 +30,10 @@ const io = new Server(server, {
   pingInterval: options.pingInterval * 1000,
   pingTimeout: options.pingTimeout * 1000,
   allowRequest: (request, answer) => {
-    if (faults.values.refuse) request.socket.destroy();
-    answer(null, !faults.values.refuse);
+    const portal = faults.chance('portal');
+    if (portal) welcome(request.socket);
+    else if (faults.values.refuse) request.socket.destroy();
+    answer(null, !portal && !faults.values.refuse);
   },
 });
 
@@ -174,6 +177,11 @@ function versioned(answer) {
 function cut(socket) {
   if (faults.coin()) socket.disconnect();
   else socket.request.socket.resetAndDestroy();
+}
+
+/** What a captive portal answers to whatever it is asked. */
+function welcome(socket) {
+  socket.end(`HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: ${PORTAL.length}\r\nConnection: close\r\n\r\n${PORTAL}`);
 }
 
 // ---- HTTP beside it ----

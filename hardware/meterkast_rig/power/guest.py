@@ -1,0 +1,132 @@
+"""The guest's first process: mounts the disk, starts the gateway, and tells the host what it has kept.
+
+    python -m meterkast_rig.power.guest CONFIG DATABASE SPEED START SINCE PORT...
+
+What it prints: `KEPT <row>` for each half-hour on the disk (those that end after SINCE, ms), `LOOKED` when the
+first of these were told, `RUNS`, `PENDING <items>`, and what is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import sys
+import tty
+from collections.abc import Callable
+
+PLATFORMS, METER = "/dev/ttyS0", "/dev/ttyS1"
+DISK = "/mnt"
+
+_LOOK_S = 0.1
+_ROWS = (
+    "SELECT property_id, length_ms, end_ms, revision, whole, decimals, taken_before_ms, state, cause, crc"
+    " FROM half_hours WHERE end_ms > ? ORDER BY end_ms"
+)
+
+
+def say(*words: object) -> None:
+    """One line on the console; it is with the host when this returns."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def set_up() -> None:
+    """What an init does."""
+    os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
+    os.system("mount -t proc proc /proc")
+    if os.system(f"mount -t ext4 /dev/ubda {DISK}"):
+        say("NO DISK")
+    os.system("ip link set lo up")
+
+
+class Look:
+    """Tells the rows that are new on the disk, again and again."""
+
+    def __init__(self, path: str, since_ms: int) -> None:
+        self._path = path
+        self._since_ms = since_ms
+        self._told: set[tuple[object, ...]] = set()
+        self._pending = -1
+
+    def all(self) -> None:
+        """The first time, also whether SQLite finds the file whole."""
+        for (said,) in self._rows("PRAGMA quick_check"):
+            if said != "ok":
+                say("DAMAGED", said)
+        self.new()
+        say("LOOKED")
+
+    def new(self) -> None:
+        """Those that were not told."""
+        rows = {tuple(row) for row in self._rows(_ROWS, self._since_ms)}
+        for row in sorted(rows - self._told, key=lambda row: row[2]):
+            say("KEPT", json.dumps(row))
+        self._told |= rows
+        [(pending,)] = self._rows("SELECT count(*) FROM outbox WHERE state = 0")
+        if pending != self._pending:
+            self._pending = pending
+            say("PENDING", pending)
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
+        with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
+            return database.execute(query, arguments).fetchall()
+
+
+async def main(config: str, database: str, speed: str, start: str, since: str, *ports: str) -> None:
+    """Run until told to stop on the console, then power off."""
+    from meterkast_rig.power.lines import Line
+
+    line = Line(*await _opened(PLATFORMS))
+    await line.listen([int(port) for port in ports])
+    carrying = asyncio.create_task(line.run())
+    gateway = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "meterkast", "run", "--config", config, "--speed", speed, "--start", start,
+        "--log-level", "error", stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, _told(stopping))
+    assert gateway.stdout is not None
+    if b"Meterkast runs" in await gateway.stdout.readline():
+        say("RUNS")
+        look = Look(database, int(since))
+        look.all()
+        while not stopping.is_set() and gateway.returncode is None:
+            await asyncio.sleep(_LOOK_S)
+            look.new()
+    if gateway.returncode is None and stopping.is_set():
+        gateway.send_signal(signal.SIGTERM)
+    say("ENDED", await gateway.wait())
+    carrying.cancel()
+
+
+def _told(stopping: asyncio.Event) -> Callable[[], None]:
+    def read() -> None:
+        if b"stop" in os.read(0, 100):
+            stopping.set()
+
+    return read
+
+
+async def _opened(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A serial line as streams."""
+    loop = asyncio.get_running_loop()
+    number = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    tty.setraw(number)
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(number), "rb", 0))
+    transport, protocol = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, os.fdopen(number, "wb", 0)
+    )
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+if __name__ == "__main__":
+    set_up()
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    finally:
+        os.system(f"umount {DISK}")
+        os.system("poweroff -f")

@@ -89,7 +89,7 @@ class Disk:
         ports = [str(urlsplit(url).port) for url in (site.reset.url, site.wattics.url)]
         self._since_ms = max((key[2] for key in self.kept), default=0) - _BACK_MS
         start, since = iso_utc(site.clock.now_ms()), str(self._since_ms)
-        arguments = [str(self._config), f"{DISK}/meterkast.db", f"{SPEED}", start, since, *ports]
+        arguments = [str(self._config), f"{DISK}/meterkast.db", f"{SPEED}", start, since, ",".join(ports)]
         return await Guest.boot(self.image, site.line.port, arguments)
 
     def heard(self, lines: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ def told(lines: Sequence[str]) -> list[Row]:
 async def cut(guest: Guest, how: Cut) -> None:
     """Let it run as long as that, and cut its power."""
     if how.how != "starting":
-        assert await guest.until(lambda lines: "LOOKED" in lines, LONGEST_S), guest.heard
+        assert await guest.until(lambda lines: "LOOKED" in lines, LONGEST_S), "\n".join(guest.heard)
     if how.how == "when a half-hour was kept":
         before = len(guest.heard)
         await guest.until(lambda lines: any(line.startswith("KEPT") for line in lines[before:]), LONGEST_S)

@@ -1,9 +1,10 @@
 """The guest's first process: mounts the disk, starts the gateway, and tells the host what it has kept.
 
-    python -m meterkast_rig.power.guest CONFIG DATABASE SPEED START SINCE PORT...
+    python -m meterkast_rig.power.guest CONFIG DATABASE SPEED START SINCE PORT,PORT
 
 What it prints: `KEPT <row>` for each half-hour on the disk (those that end after SINCE, ms), `LOOKED` when the
-first of these were told, `RUNS`, `PENDING <items>`, and what is wrong.
+first of these were told, `LISTENS` when the gateway has opened the meter's line, `PENDING <items>`, and what
+is wrong.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import signal
 import sqlite3
 import sys
+import traceback
 import tty
 from collections.abc import Callable
 
@@ -22,6 +24,7 @@ PLATFORMS, METER = "/dev/ttyS0", "/dev/ttyS1"
 DISK = "/mnt"
 
 _LOOK_S = 0.1
+_LISTEN_S = 0.02
 _ROWS = (
     "SELECT property_id, length_ms, end_ms, revision, whole, decimals, taken_before_ms, state, cause, crc"
     " FROM half_hours WHERE end_ms > ? ORDER BY end_ms"
@@ -75,12 +78,12 @@ class Look:
             return database.execute(query, arguments).fetchall()
 
 
-async def main(config: str, database: str, speed: str, start: str, since: str, *ports: str) -> None:
+async def main(config: str, database: str, speed: str, start: str, since: str, ports: str) -> None:
     """Run until told to stop on the console, then power off."""
     from meterkast_rig.power.lines import Line
 
     line = Line(*await _opened(PLATFORMS))
-    await line.listen([int(port) for port in ports])
+    await line.listen([int(port) for port in ports.split(",")])
     carrying = asyncio.create_task(line.run())
     gateway = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "meterkast", "run", "--config", config, "--speed", speed, "--start", start,
@@ -89,8 +92,8 @@ async def main(config: str, database: str, speed: str, start: str, since: str, *
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, _told(stopping))
     assert gateway.stdout is not None
+    listening = asyncio.create_task(_listens(gateway.pid))
     if b"Meterkast runs" in await gateway.stdout.readline():
-        say("RUNS")
         look = Look(database, int(since))
         look.all()
         while not stopping.is_set() and gateway.returncode is None:
@@ -100,6 +103,22 @@ async def main(config: str, database: str, speed: str, start: str, since: str, *
         gateway.send_signal(signal.SIGTERM)
     say("ENDED", await gateway.wait())
     carrying.cancel()
+    listening.cancel()
+
+
+async def _listens(gateway: int) -> None:
+    """Tell when the gateway has opened the meter's line."""
+    folder = f"/proc/{gateway}/fd"
+    while METER not in [_target(f"{folder}/{number}") for number in os.listdir(folder)]:  # noqa: ASYNC110
+        await asyncio.sleep(_LISTEN_S)
+    say("LISTENS")
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""  # closed meanwhile
 
 
 def _told(stopping: asyncio.Event) -> Callable[[], None]:
@@ -126,7 +145,10 @@ async def _opened(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 if __name__ == "__main__":
     set_up()
     try:
-        asyncio.run(main(*sys.argv[1:]))
+        asyncio.run(main(*sys.argv[1:7]))  # user-mode-linux adds one of its own
+    except BaseException:
+        say(traceback.format_exc())  # before the console goes
+        raise
     finally:
         os.system(f"umount {DISK}")
         os.system("poweroff -f")

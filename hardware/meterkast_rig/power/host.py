@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from meterkast_rig.power.lines import Line
 KERNEL = "linux.uml"
 _MEMORY = "192M"
 _DISK_MB = 64
+_LISTEN_S = 120.0
 
 
 def disk(path: Path) -> None:
@@ -57,12 +59,15 @@ class Guest:
         heard: What it printed, line by line.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, line: socket.socket, meter: str, wire: socket.socket
+    ) -> None:
         self.heard: list[str] = []
         self._process = process
         self._news = asyncio.Condition()
         self._over = False
-        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(_carry(line))]
+        self._hearing = asyncio.create_task(self._hear())
+        self._tasks = [asyncio.create_task(_carry(line)), asyncio.create_task(self._play(meter, wire))]
 
     @classmethod
     async def boot(cls, image: Path, meter: str, arguments: Sequence[str]) -> Guest:
@@ -70,24 +75,26 @@ class Guest:
 
         Args:
             image: Its disk.
-            meter: The pty of the P1 line.
+            meter: The pty of the P1 line; at the guest it is a serial port.
             arguments: See `guest`.
 
         Raises:
             ConfigError: No user-mode-linux.
         """
-        ours, theirs = socket.socketpair()
+        line, guest_line = socket.socketpair()
+        wire, guest_wire = socket.socketpair()
         paths = f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}"
         process = await asyncio.create_subprocess_exec(
             tool(KERNEL, "user-mode-linux"), f"mem={_MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro",
-            "init=/usr/bin/env", f"ubd0={image}", "con0=fd:0,fd:1", "con=null", f"ssl0=fd:{theirs.fileno()}",
-            f"ssl1=tty:{meter}", "quiet", "--", paths, "PYTHONDONTWRITEBYTECODE=1", sys.executable,
+            "init=/usr/bin/env", f"ubd0={image}", "con0=fd:0,fd:1", "con=null", f"ssl0=fd:{guest_line.fileno()}",
+            f"ssl1=fd:{guest_wire.fileno()}", "quiet", "--", paths, "PYTHONDONTWRITEBYTECODE=1", sys.executable,
             "-m", "meterkast_rig.power.guest", *arguments,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()], start_new_session=True, limit=1 << 20,
+            pass_fds=[guest_line.fileno(), guest_wire.fileno()], start_new_session=True, limit=1 << 20,
         )  # fmt: skip
-        theirs.close()
-        return cls(process, ours)
+        guest_line.close()
+        guest_wire.close()
+        return cls(process, line, meter, wire)
 
     async def until(self, done: Callable[[Sequence[str]], bool], limit_s: float) -> bool:
         """Wait until what was heard says so; False where the guest ended, or not in time."""
@@ -111,8 +118,9 @@ class Guest:
 
     async def _gone(self) -> None:
         await self._process.wait()
-        await self._tasks[0]
-        self._tasks[1].cancel()
+        await self._hearing
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _hear(self) -> None:
@@ -128,9 +136,36 @@ class Guest:
             self._news.notify_all()
 
 
+    async def _play(self, meter: str, wire: socket.socket) -> None:
+        """What the meter says, from when somebody listens: a serial port holds nothing back for later."""
+        with wire:
+            wire.setblocking(False)
+            if await self.until(lambda heard: "LISTENS" in heard, _LISTEN_S):
+                with open(meter, "rb", buffering=0, opener=_unowned) as line:
+                    termios.tcflush(line, termios.TCIFLUSH)
+                    await self._copy(line.fileno(), wire)
+
+    async def _copy(self, line: int, wire: socket.socket) -> None:
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(line, news.set)
+        try:
+            while not self._over:
+                await news.wait()
+                news.clear()
+                with contextlib.suppress(OSError):  # full, or the guest is gone
+                    wire.send(os.read(line, 4096))
+        finally:
+            loop.remove_reader(line)
+
+
+def _unowned(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOCTTY | os.O_NONBLOCK)
+
+
 async def _carry(line: socket.socket) -> None:
-    reader, writer = await asyncio.open_connection(sock=line)
-    try:
-        await Line(reader, writer).run()
-    finally:
-        writer.close()
+    with line:
+        reader, writer = await asyncio.open_connection(sock=line)
+        try:
+            await Line(reader, writer).run()
+        finally:
+            writer.close()

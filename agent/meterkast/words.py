@@ -64,6 +64,24 @@ def size(count: int) -> str:
     return f"{number:.0f} {_SIZES[steps]}" if not steps or number >= 9.95 else f"{number:.1f} {_SIZES[steps]}"
 
 
+def waiting(half_hours: int, left_s: float | None) -> str:
+    """What an uplink has still to deliver: "1,488 half-hours waiting, about 25 minutes"; without an estimate
+    where there is none.
+    """
+    text = f"{half_hours:,} {'half-hour' if half_hours == 1 else 'half-hours'} waiting"
+    return text if left_s is None else f"{text}, {about(left_s)}"
+
+
+def about(seconds: float) -> str:
+    """An estimate of a length of time: "about 25 minutes", or "less than a minute"."""
+    if seconds < 60:
+        return "less than a minute"
+    for limit, step, one in ((5400, 60, "minute"), (36 * 3600, 3600, "hour")):
+        if seconds < limit:
+            return f"about {amount(round(seconds / step), one)}"
+    return f"about {amount(round(seconds / 86_400), 'day')}"
+
+
 def unit_name(unit: str) -> str:
     """A unit as it is printed: BeNext's `m3` is m³, `Watt` is W."""
     return _UNITS.get(unit, unit)

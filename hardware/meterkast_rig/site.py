@@ -1,4 +1,4 @@
-"""A whole site around the real gateway: a P1 line, both stand-ins, and the process that is started and killed."""
+"""A site around the real gateway: a P1 line, both stand-ins, and the process that is started and killed."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Site:
         """
         command = die_at.command(self.trace) if die_at else []
         self.process = await asyncio.create_subprocess_exec(
-            *command, sys.executable, "-m", "meterkast", "run", "--config", str(self.folder / "meterkast.toml"),
-            "--speed", f"{self.clock.speed:g}", "--start", iso_utc(self.clock.now_ms()),
+            *command, sys.executable, "-m", "meterkast", "run",
+            "--config", str(self.folder / "meterkast.toml"), "--speed", f"{self.clock.speed:g}", "--start", iso_utc(self.clock.now_ms()),
             "--log-level", "error",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip

@@ -160,9 +160,7 @@ async def _register(
     damaged: list[Any] = []
     rows = {
         one.end_ms: one
-        for one in await store.half_hours(
-            UtcMs(0), UtcMs(1 << 60), properties=[property_id], damaged=damaged
-        )
+        for one in await store.half_hours(UtcMs(0), UtcMs(1 << 60), properties=[property_id], damaged=damaged)
     }
     for one in damaged:
         verdict.fault("wrong", f"{key}: the row's CRC, {one}")
@@ -221,7 +219,9 @@ def _delivered(
         if end_ms not in there:
             verdict.fault("lost", f"{where} {iso_utc(end_ms)} is not there")
         elif there[end_ms].value * channel.per != row.value.decimal():
-            verdict.fault("wrong", f"{where} {iso_utc(end_ms)}: {there[end_ms].value} there, {row.value} here")
+            verdict.fault(
+                "wrong", f"{where} {iso_utc(end_ms)}: {there[end_ms].value} there, {row.value} here"
+            )
         verdict.counts["delivered"] += 1
     for end_ms in ends:
         if end_ms not in rows or rows[end_ms].value is None:
@@ -254,7 +254,9 @@ async def _property(store: SqliteStore, key: str) -> PropertyId:
     medium, _, name = key.partition("/")
     products = {product.id for product in await store.products() if product.description.medium == medium}
     (found,) = (
-        one.id for one in await store.properties() if one.description.key == name and one.product_id in products
+        one.id
+        for one in await store.properties()
+        if one.description.key == name and one.product_id in products
     )
     return found
 

@@ -7,6 +7,7 @@ the kills come at a chosen system call; `make campaign-kill` makes all of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -51,7 +52,9 @@ class Kill(NamedTuple):
 def planned(chance: random.Random) -> Iterator[Kill]:
     """As many kills as the campaign has, in a seeded order."""
     every = [Operation(call, number) for call, most in CALLS.items() for number in range(1, most + 1)]
-    kills = [Kill("at an operation", operation=one) for one in chance.sample(every, min(len(every), SIZE // 3))]
+    kills = [
+        Kill("at an operation", operation=one) for one in chance.sample(every, min(len(every), SIZE // 3))
+    ]
     while len(kills) < SIZE:
         starting = chance.random() < 0.25
         kills.append(
@@ -68,10 +71,8 @@ async def die(site: Site, kill: Kill) -> None:
     await site.spawn(kill.operation)
     assert site.process is not None
     if kill.how != "starting" and await site.ready() and kill.operation is not None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(site.process.wait(), LONGEST_S)
-        except TimeoutError:
-            pass
     await asyncio.sleep(kill.after_s)
     await site.kill()
     assert site.process.returncode == -9, f"it ended by itself: {site.errors}"
@@ -99,7 +100,9 @@ class Poison:
 
     def items(self, *uplinks: str) -> set[tuple[str, str, UtcMs]]:
         """All items of those instants."""
-        rows = self._site.rows("SELECT uplink, name, at_ms FROM outbox JOIN streams ON streams.id = stream_id")
+        rows = self._site.rows(
+            "SELECT uplink, name, at_ms FROM outbox JOIN streams ON streams.id = stream_id"
+        )
         return {row for row in rows if row[0] in uplinks and self.at.get(row[0]) == row[2]}
 
 
@@ -109,7 +112,9 @@ def off(faults: Mapping[str, float]) -> dict[str, None]:
 
 
 @pytest.mark.slow
-async def test_killed_at_random_instants_and_operations_it_delivers_every_half_hour_once(tmp_path: Path) -> None:
+async def test_killed_at_random_instants_and_operations_it_delivers_every_half_hour_once(
+    tmp_path: Path,
+) -> None:
     chance, began_s = random.Random(SEED), time.monotonic()
     hit: Counter[str] = Counter()
     async with opened(tmp_path, speed=SPEED, start="2026-03-20T22:10:00Z", seed=SEED % 1000) as site:
@@ -129,10 +134,10 @@ async def test_killed_at_random_instants_and_operations_it_delivers_every_half_h
         at_reset, at_wattics = await site.reset.received(), await site.wattics.received()
         refused = poison.items("reset", "wattics")
         verdict = await judge(site.database, site.meter, at_reset, at_wattics, refused=refused)
+        hows = ", ".join(f"{count} {how}" for how, count in hit.items())
         print(
-            f"\ncampaign kill, seed {SEED}: {SIZE} kills ({', '.join(f'{n} {how}' for how, n in hit.items())}) "
-            f"in {time.monotonic() - began_s:.0f} s; {verdict.text()}; answers lost: "
-            f"{at_reset['lost']['answers']} at RESET; refused {sorted(refused)}"
+            f"\ncampaign kill, seed {SEED}: {SIZE} kills ({hows}) in {time.monotonic() - began_s:.0f} s; "
+            f"{verdict.text()}; answers lost: {at_reset['lost']['answers']} at RESET; refused {sorted(refused)}"
         )
         assert site.errors == []
         assert ratchet.broken == []

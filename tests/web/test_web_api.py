@@ -7,6 +7,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
+from meterkast.cli.status import as_text
 from meterkast.pipeline.health import Snapshot
 
 from .house import House
@@ -73,6 +74,24 @@ async def test_healthz_fails_only_where_data_is_at_risk(house: House, trouble: S
     assert json.loads(body)["problems"][0]["where"] == "uplink wattics"
 
 
+async def test_estimate_is_on_the_page_in_the_metrics_and_on_the_terminal(house: House) -> None:
+    fine = house.snapshot
+    reset = replace(fine.uplinks[0], state="sending", backlog=2976, half_hours=1488, left_s=1500.0)
+    wattics = replace(reset, name="wattics", backlog=1488, left_s=240.0)
+    house.snapshot = replace(fine, uplinks=(reset, wattics), left_s=1500.0)
+    page = (await house.get("/"))[1]
+    assert "1,488 half-hours waiting, about 25 minutes; 2976 items" in page
+    assert "1,488 half-hours waiting, about 4 minutes" in page
+    assert "All that waits is delivered in about 25 minutes." in page
+    lines = (await house.get("/metrics"))[1].splitlines()
+    assert 'meterkast_uplink_backlog_half_hours{uplink="reset"} 1488.0' in lines
+    assert 'meterkast_uplink_backlog_left_seconds{uplink="wattics"} 240.0' in lines
+    assert "meterkast_backlog_left_seconds 1500.0" in lines
+    text = as_text(house.snapshot)
+    assert "reset: sending, 1,488 half-hours waiting, about 25 minutes, last acknowledged" in text
+    assert "all that waits is delivered in about 25 minutes" in text
+
+
 async def test_metrics_follow_the_snapshot(house: House, trouble: Snapshot) -> None:
     house.snapshot = replace(trouble, refused={"no such property": 2})
     status, body = await house.get("/metrics")
@@ -81,6 +100,7 @@ async def test_metrics_follow_the_snapshot(house: House, trouble: Snapshot) -> N
     assert 'meterkast_build_info{device_id="mk-2f81",version="0.1.0"} 1.0' in lines
     assert 'meterkast_driver_telegrams_total{driver="p1 main",verdict="wrong checksum"} 3.0' in lines
     assert 'meterkast_uplink_backlog_items{uplink="wattics"} 1488.0' in lines
+    assert not any("left_seconds{" in line for line in lines), "no estimate while nothing is delivered"
     assert 'meterkast_uplink_quarantined_items{uplink="reset"} 1.0' in lines
     assert 'meterkast_uplink_last_acknowledged_timestamp_seconds{uplink="reset"} 1.763731931e+09' in lines
     assert 'meterkast_readings_refused_total{reason="no such property"} 2.0' in lines

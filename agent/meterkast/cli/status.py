@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from meterkast import words
 from meterkast.cli.run import DEFAULT
 from meterkast.config import load
 from meterkast.model.errors import ConfigError, LinkLostError
@@ -74,11 +75,14 @@ def as_text(snapshot: Snapshot) -> str:
             fresh += f", {product.availability}"
         lines.append(f"meter     {product.name}: {fresh}")
     for uplink in snapshot.uplinks:
+        waiting = words.waiting(uplink.half_hours, uplink.left_s) if uplink.backlog else "nothing waits"
         last = iso_utc(uplink.last_acknowledged_ms) if uplink.last_acknowledged_ms else "never"
         lines.append(
-            f"uplink    {uplink.name}: {uplink.state}, backlog {uplink.backlog}, last acknowledged {last}"
+            f"uplink    {uplink.name}: {uplink.state}, {waiting}, last acknowledged {last}"
             f"{', ' + uplink.detail if uplink.detail else ''}"
         )
+    if snapshot.left_s is not None and len(snapshot.uplinks) > 1:
+        lines.append(f"uplinks   all that waits is delivered in {words.about(snapshot.left_s)}")
     storage = snapshot.storage
     lines.append(
         f"storage   {storage.file_bytes / 1e6:.1f} MB used, {storage.free_bytes / 1e9:.1f} GB free"

@@ -29,6 +29,7 @@ from meterkast.model.errors import (
 )
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.backoff import Backoff
+from meterkast.pipeline.pace import Pace
 from meterkast.pipeline.stream_state import WHOLE, StreamState
 from meterkast.ports import Clock, Store, Trust, Uplink
 
@@ -63,7 +64,7 @@ TURN_S = 1.0
 """Real time that one stream delivers before the next of those that wait for a place."""
 
 ROUND_S = 20.0
-"""Real time that streams with a backlog have together, before others join them."""
+"""Real time after which everything is looked at anew, though streams have a backlog."""
 
 
 def _internal(error: Exception) -> NotDeliveredError:
@@ -100,6 +101,7 @@ class Delivery:
         self._wake = asyncio.Event()
         self._streams: dict[str, StreamState] = {}
         self._backoff = Backoff(BASE_S, CAP_S, random)
+        self._pace = Pace()
         self._failed_streams: set[str] = set()
         self._in_a_row: dict[ItemId, Item] = {}
         self._probing = False
@@ -122,6 +124,12 @@ class Delivery:
     def stream_state(self, name: str) -> StreamState | None:
         """Where a stream is; None where nothing was sent to it yet."""
         return self._streams.get(name)
+
+    def left_s(self) -> float | None:
+        """How long what waits will take at the pace of late, s; None while nothing is delivered."""
+        statuses = self._store.streams().items()
+        waiting = sum(status.pending for (uplink, _), status in statuses if uplink == self.uplink.name)
+        return self._pace.left_s(waiting, self._clock.now_ms()) if waiting else None
 
     async def run(self) -> None:
         """Deliver until cancelled, then close the connection."""
@@ -170,6 +178,7 @@ class Delivery:
         if not backlog:
             if self.state != "idle":
                 self._say("idle", "", "")
+            self._pace.rest()
             await self.uplink.idle()
             return None
         if self._clock.trust is Trust.UNKNOWN:
@@ -209,16 +218,23 @@ class Delivery:
         return max(state.retry_at_ms, state.due_ms)
 
     async def _deliver_streams(self, names: list[str]) -> None:
-        """Deliver streams in turns, so that as many as may be are always under way."""
+        """Deliver streams in turns, so that as many as may be are always under way.
+
+        One that gets its first item meanwhile is next: a month's backlog of others must not hold it up.
+        """
         loop = asyncio.get_running_loop()
-        waiting, until_s = deque(names), loop.time() + ROUND_S
+        waiting, until_s, busy = deque(names), loop.time() + ROUND_S, set[str]()
 
         async def worker() -> None:
             while waiting and loop.time() < until_s and self.retry_at_ms <= self._clock.now_ms():
                 name = waiting.popleft()
+                busy.add(name)
                 await self._deliver_stream(name, TURN_S)
-                if self._ready_ms(name) <= self._clock.now_ms() and name in self._backlog():
+                busy.remove(name)
+                ready = [each for each in self._backlog() if self._ready_ms(each) <= self._clock.now_ms()]
+                if name in ready:
                     waiting.append(name)
+                waiting.extendleft(sorted(set(ready) - busy - set(waiting), reverse=True))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(max(1, self.uplink.parallel), len(names))):
@@ -323,6 +339,7 @@ class Delivery:
         self._in_a_row.clear()
         self._probing, self._probes = False, 0
         self.delivered += len(batch)
+        self._pace.acknowledged(len(batch), self._clock.now_ms())
         self.last_acknowledged_ms = self._clock.now_ms()
         self.last_receipt = receipt
         self._say("sending", "", "")

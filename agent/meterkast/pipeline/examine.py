@@ -152,6 +152,7 @@ class Examiner:
             ),
             held=self._intake.held,
             refused=self._refused(),
+            left_s=self._uplinks.left_s(uplinks),
         )
 
     def _refused(self) -> dict[str, int]:

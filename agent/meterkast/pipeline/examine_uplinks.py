@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from meterkast.model.delivery import StreamStatus
+from meterkast.model.time import HALF_HOUR_MS
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.health import Problem, QuarantinedItem, StreamHealth, UplinkHealth
 from meterkast.pipeline.keeping import FIRST_READING, Keeper
+from meterkast.pipeline.pace import longest_s
 from meterkast.ports import Store
 
 NOT_COMPOSED = (
@@ -56,6 +59,7 @@ class UplinkExaminer:
                         ),
                     )
                 )
+            lengths = {wanted.name: wanted.length_ms for wanted in delivery.uplink.wanted()}
             own = [status for (uplink, _), status in statuses.items() if uplink == name]
             oldest = [status.oldest_pending_ms for status in own if status.oldest_pending_ms is not None]
             found.append(
@@ -65,6 +69,8 @@ class UplinkExaminer:
                     detail=delivery.detail,
                     hint=delivery.hint,
                     backlog=sum(status.pending for status in own),
+                    half_hours=max((_half_hours(status, lengths) for status in own), default=0),
+                    left_s=delivery.left_s(),
                     oldest_pending_ms=min(oldest) if oldest else None,
                     last_acknowledged_ms=delivery.last_acknowledged_ms,
                     last_receipt=delivery.last_receipt,
@@ -79,6 +85,10 @@ class UplinkExaminer:
                 )
             )
         return tuple(found)
+
+    def left_s(self, uplinks: Sequence[UplinkHealth]) -> float | None:
+        """How long until everything that waits is delivered, s; None where nobody can know."""
+        return longest_s((uplink.backlog, uplink.left_s) for uplink in uplinks)
 
     def problems(self, uplinks: Sequence[UplinkHealth], *, settled: bool) -> list[Problem]:
         """What is wrong with them.
@@ -125,3 +135,8 @@ class UplinkExaminer:
                         )
                     )
         return problems
+
+
+def _half_hours(status: StreamStatus, lengths: Mapping[str, int]) -> int:
+    """The pending items of a stream as half-hours, rounded up."""
+    return -(-status.pending * lengths.get(status.stream, HALF_HOUR_MS) // HALF_HOUR_MS)

@@ -158,6 +158,8 @@ class UplinkHealth(Frozen, frozen=True):
         state: "idle" (nothing to send), "sending", "waiting" (back-off), "paused" (misconfigured).
         detail, hint: What happened last and what to do; empty when all is well.
         backlog: Items pending in all streams.
+        half_hours: How many half-hours those are, of the stream that has most.
+        left_s: How long they will take, s; None while nothing is delivered.
         delivered: Items acknowledged since start.
         retry_at_ms: When it tries again.
     """
@@ -175,6 +177,8 @@ class UplinkHealth(Frozen, frozen=True):
     retry_at_ms: UtcMs | None
     streams: tuple[StreamHealth, ...]
     quarantined: tuple[QuarantinedItem, ...]
+    half_hours: int = 0
+    left_s: float | None = None
 
 
 class StorageHealth(Frozen, frozen=True):
@@ -196,6 +200,7 @@ class Snapshot(Frozen, frozen=True):
         sentence: The same in one plain sentence.
         held: Batches kept in memory because the clock or the disk does not allow keeping them yet.
         refused: Readings refused since start, by reason.
+        left_s: How long until all platforms have what waits for them, s; None while nobody can know.
     """
 
     version: str
@@ -212,3 +217,4 @@ class Snapshot(Frozen, frozen=True):
     storage: StorageHealth
     held: int
     refused: dict[str, int]
+    left_s: float | None = None

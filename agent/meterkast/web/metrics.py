@@ -150,6 +150,22 @@ def _uplinks(now: Snapshot) -> Iterator[Metric]:
     yield family(gauge, "backlog_items", "Items not acknowledged yet", lambda each: each.backlog)
     yield family(
         gauge,
+        "backlog_half_hours",
+        "Half-hours not acknowledged yet, of the stream that has most",
+        lambda each: each.half_hours,
+    )
+    yield family(
+        gauge,
+        "backlog_left_seconds",
+        "How long the backlog will take at the pace of late; absent while nothing is delivered",
+        lambda each: each.left_s,
+    )
+    if now.left_s is not None:
+        yield gauge(
+            "meterkast_backlog_left_seconds", "The same, until all uplinks are done", value=now.left_s
+        )
+    yield family(
+        gauge,
         "oldest_pending_timestamp_seconds",
         "Interval end of the oldest item not acknowledged",
         lambda each: seconds(each.oldest_pending_ms),

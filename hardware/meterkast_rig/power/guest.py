@@ -2,9 +2,9 @@
 
     python -m meterkast_rig.power.guest CONFIG DATABASE SPEED START SINCE PORT,PORT
 
-What it prints: `KEPT <row>` for each half-hour on the disk (those that end after SINCE, ms), `LOOKED` when the
-first of these were told, `LISTENS` when the gateway has opened the meter's line, `PENDING <items>`, and what
-is wrong.
+What it prints: `KEPT <row>` for each half-hour on the disk (those that end after SINCE, ms), `LOOKED` when
+the first of these were told, `LISTENS` when the gateway has opened the meter's line, `PENDING <items>`, and
+what is wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import traceback
 import tty
 from collections.abc import Callable
+from typing import Any
 
 PLATFORMS, METER = "/dev/ttyS0", "/dev/ttyS1"
 DISK = "/mnt"
@@ -51,7 +52,7 @@ class Look:
     def __init__(self, path: str, since_ms: int) -> None:
         self._path = path
         self._since_ms = since_ms
-        self._told: set[tuple[object, ...]] = set()
+        self._told: set[tuple[Any, ...]] = set()
         self._pending = -1
 
     def all(self) -> None:
@@ -73,7 +74,7 @@ class Look:
             self._pending = pending
             say("PENDING", pending)
 
-    def _rows(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
             return database.execute(query, arguments).fetchall()
 
@@ -135,7 +136,9 @@ async def _opened(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     number = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     tty.setraw(number)
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(number), "rb", 0))
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(number), "rb", 0)
+    )
     transport, protocol = await loop.connect_write_pipe(
         asyncio.streams.FlowControlMixin, os.fdopen(number, "wb", 0)
     )

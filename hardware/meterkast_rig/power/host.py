@@ -84,13 +84,14 @@ class Guest:
         line, guest_line = socket.socketpair()
         wire, guest_wire = socket.socketpair()
         paths = f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}"
+        numbers = guest_line.fileno(), guest_wire.fileno()
         process = await asyncio.create_subprocess_exec(
             tool(KERNEL, "user-mode-linux"), f"mem={_MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro",
-            "init=/usr/bin/env", f"ubd0={image}", "con0=fd:0,fd:1", "con=null", f"ssl0=fd:{guest_line.fileno()}",
-            f"ssl1=fd:{guest_wire.fileno()}", "quiet", "--", paths, "PYTHONDONTWRITEBYTECODE=1", sys.executable,
-            "-m", "meterkast_rig.power.guest", *arguments,
+            "init=/usr/bin/env", f"ubd0={image}", "con0=fd:0,fd:1", "con=null",
+            f"ssl0=fd:{numbers[0]}", f"ssl1=fd:{numbers[1]}", "quiet", "--",
+            paths, "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", "meterkast_rig.power.guest", *arguments,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            pass_fds=[guest_line.fileno(), guest_wire.fileno()], start_new_session=True, limit=1 << 20,
+            pass_fds=numbers, start_new_session=True, limit=1 << 20,
         )  # fmt: skip
         guest_line.close()
         guest_wire.close()
@@ -135,15 +136,17 @@ class Guest:
             self._over = True
             self._news.notify_all()
 
-
     async def _play(self, meter: str, wire: socket.socket) -> None:
         """What the meter says, from when somebody listens: a serial port holds nothing back for later."""
         with wire:
             wire.setblocking(False)
             if await self.until(lambda heard: "LISTENS" in heard, _LISTEN_S):
-                with open(meter, "rb", buffering=0, opener=_unowned) as line:
+                line = os.open(meter, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+                try:
                     termios.tcflush(line, termios.TCIFLUSH)
-                    await self._copy(line.fileno(), wire)
+                    await self._copy(line, wire)
+                finally:
+                    os.close(line)
 
     async def _copy(self, line: int, wire: socket.socket) -> None:
         loop, news = asyncio.get_running_loop(), asyncio.Event()
@@ -156,10 +159,6 @@ class Guest:
                     wire.send(os.read(line, 4096))
         finally:
             loop.remove_reader(line)
-
-
-def _unowned(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOCTTY | os.O_NONBLOCK)
 
 
 async def _carry(line: socket.socket) -> None:

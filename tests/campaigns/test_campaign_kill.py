@@ -137,7 +137,8 @@ async def test_killed_at_random_instants_and_operations_it_delivers_every_half_h
         hows = ", ".join(f"{count} {how}" for how, count in hit.items())
         print(
             f"\ncampaign kill, seed {SEED}: {SIZE} kills ({hows}) in {time.monotonic() - began_s:.0f} s; "
-            f"{verdict.text()}; answers lost: {at_reset['lost']['answers']} at RESET; refused {sorted(refused)}"
+            f"{verdict.text()}; answers lost: {at_reset['lost']['answers']} at RESET; "
+            f"refused {sorted(refused)}"
         )
         assert site.errors == []
         assert ratchet.broken == []

@@ -143,8 +143,8 @@ async def test_power_cut_under_a_real_kernel_loses_nothing_that_was_kept(tmp_pat
         hows = ", ".join(f"{count} {how}" for how, count in Counter(one.how for one in cuts).items())
         print(
             f"\ncampaign power, seed {SEED}: {SIZE} cuts ({hows}) in {time.monotonic() - began_s:.0f} s; "
-            f"{card.booted} boots until it ran, {len(card.kept):,} rows kept, {len(card.lost)} of them lost or "
-            f"changed; {verdict.text()}"
+            f"{card.booted} boots until it ran, {len(card.kept):,} rows kept, {len(card.lost)} of them "
+            f"lost or changed; {verdict.text()}"
         )
         assert card.lost == []
         assert verdict.findings == []

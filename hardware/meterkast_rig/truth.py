@@ -183,7 +183,7 @@ def _row(
 ) -> None:
     where = f"{key} {iso_utc(row.end_ms)}"
     if row.value is None or row.taken_ms is None:
-        verdict.counts["missing"] += 1
+        verdict.counts[f"missing ({row.cause})"] += 1
         if row.cause is None:
             verdict.fault("unaccounted", f"{where}: missing without a cause")
         if newest_ms is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
 import random
 import time
 from collections import Counter
@@ -122,6 +123,7 @@ async def cut(guest: Guest, how: Cut) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="user-mode-linux is for x86 alone")
 async def test_power_cut_under_a_real_kernel_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     chance, began_s = random.Random(SEED), time.monotonic()
     cuts = planned(chance)

@@ -14,6 +14,7 @@ _ROWS = (
     " FROM half_hours WHERE end_ms > ?"
 )
 _ITEMS = "SELECT id, stream_id, at_ms, payload, state FROM outbox WHERE at_ms > ?"
+_MADE = "SELECT 1 FROM sqlite_schema WHERE name = 'outbox'"
 _DELIVERED = 1
 
 
@@ -32,8 +33,8 @@ class Ratchet:
 
     def look(self) -> None:
         """The gateway is dead now; compare."""
-        if not self._site.rows("SELECT 1 FROM sqlite_schema WHERE name = 'outbox'"):
-            return
+        if not self._site.database.exists() or not self._site.rows(_MADE):
+            return  # killed before there was anything to keep
         since_ms = max((key[2] for key in self._rows), default=0) - _BACK_MS
         rows = {row[:4]: row[4:] for row in self._site.rows(_ROWS, since_ms)}
         items = {row[0]: row[1:] for row in self._site.rows(_ITEMS, since_ms)}

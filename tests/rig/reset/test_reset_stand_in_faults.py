@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -110,6 +111,22 @@ async def test_refused_connection_closes_those_that_are_open(
     async with unconnected(client.server) as late:
         with pytest.raises(socketio.exceptions.ConnectionError):
             await late.connect()
+
+
+async def test_captive_portal_answers_with_its_page_instead_of_a_connection(
+    server: reset.ResetStandIn, unconnected: Callable[..., Any]
+) -> None:
+    await server.set_faults(portal=1)
+    async with unconnected(server) as client:
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            await client.connect()
+    reader, writer = await asyncio.open_connection(*server.origin.removeprefix("http://").split(":"))
+    writer.write(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: rig\r\n\r\n")
+    answer = (await asyncio.wait_for(reader.read(), 10)).decode()
+    writer.close()
+    assert answer.startswith("HTTP/1.1 200 OK\r\nContent-Type: text/html")
+    assert "I accept the terms" in answer
+    assert (await server.received())["connections"] == 0
 
 
 async def test_create_of_an_existing_monitor_is_taken_unless_switched_off(client: Any, draft: Any) -> None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
+from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import (
     Product,
@@ -288,8 +291,18 @@ class Keeper:
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,
+                evidence=self._evidence(closed),
             )
         ]
+
+    def _evidence(self, closed: Closed) -> list[Evidence]:
+        return self._intake.raws.due(
+            closed.half_hours, self._is_register, self._grid, self._clock.now_ms(), self._clock.utc_of
+        )
+
+    def _is_register(self, property_id: PropertyId) -> bool:
+        prop = self.properties.get(property_id)
+        return prop is not None and prop.kind is Kind.REGISTER
 
     async def _write(self) -> None:
         told: set[str] = set()
@@ -311,13 +324,7 @@ class Keeper:
         for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
             keep = self._unsaved[number]
             self.dropped_blocks += 1
-            self._unsaved[number] = Keep(
-                now_ms=keep.now_ms,
-                half_hours=keep.half_hours,
-                items=keep.items,
-                composed=keep.composed,
-                closed=keep.closed,
-            )
+            self._unsaved[number] = replace(keep, frames=())
 
     @property
     def unsaved(self) -> int:

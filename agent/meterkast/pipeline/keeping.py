@@ -34,6 +34,7 @@ from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
+from meterkast.pipeline.resuming import Resuming
 from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Keeper:
         self.properties: dict[PropertyId, Property] = {}
         self.reach = Reach(store, clock, outages)
         self.orders = Orders(store, clock)
+        self._resuming = Resuming(store, grid)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
 
@@ -116,6 +118,7 @@ class Keeper:
             self._closing.know(prop, closed.get(prop.id))
         await self.reach.load()
         await self.orders.load()
+        await self._resuming.load()
         self._known_streams = dict(self.store.streams())
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
@@ -241,6 +244,7 @@ class Keeper:
             # It may have waited for days while its half-hours were closed, and left the memory.
             await self._recall(composed_ms, stream.length_ms, stream.properties)
         self._closing.bind(stream, uplink, bindings, composed_ms)
+        self._resuming.skip(self._closing.streams[-1])
         return True
 
     async def run(self) -> None:
@@ -272,6 +276,8 @@ class Keeper:
             self._closing.feed(frames)
             if self._waiting:
                 await self._begin()
+            if self._intake.trusted_since_ms is not None:
+                await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
             closed = (
                 self._closing.close(self._clock.now_ms())
                 if self._intake.trusted_since_ms is not None

@@ -2,8 +2,8 @@
 format.
 
 The key is made of the passphrase by scrypt with a salt of its own for each file, so the frames' numbers can
-be their nonces. Whether a frame is the last one is part of its nonce: a file that was cut, or whose frames
-were moved, does not open.
+be their nonces. A frame's size and whether it is the last one are authenticated with it: a file that was
+cut, or whose frames were moved, does not open.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class SealedWriter:
 
     def _frame(self, data: bytes, *, last: bool) -> None:
         size = struct.pack(">I", len(data) | (_LAST if last else 0))
-        self._file.write(size + self._cipher.encrypt(_nonce(self._number, last=last), data, size))
+        self._file.write(size + self._cipher.encrypt(_nonce(self._number), data, size))
         self._number += 1
 
 
@@ -163,7 +163,7 @@ class SealedReader:
         from cryptography.exceptions import InvalidTag
 
         try:
-            self._buffer = self._cipher.decrypt(_nonce(self._number, last=last), sealed, size)
+            self._buffer = self._cipher.decrypt(_nonce(self._number), sealed, size)
         except InvalidTag:
             raise self._damaged(f"frame {self._number} is not as it was written") from None
         self._number += 1
@@ -218,5 +218,5 @@ def _cipher(key: bytes) -> Any:
     return AESGCM(key)
 
 
-def _nonce(number: int, *, last: bool) -> bytes:
-    return struct.pack(">QI", number, int(last))
+def _nonce(number: int) -> bytes:
+    return struct.pack(">4xQ", number)

@@ -292,6 +292,7 @@ async def main(config: Config, clock: Clock, ready: Callable[[str], None]) -> No
         config.storage.path,
         samples_days=config.storage.samples_days,
         half_hours_years=config.storage.half_hours_years,
+        evidence_months=config.storage.evidence_months,
     )
     try:
         gateway = Gateway(config, clock, store, await device_id(store))

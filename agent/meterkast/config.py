@@ -54,12 +54,14 @@ class Storage(Settings, frozen=True):
         path: The database file; its folder must exist.
         samples_days: How long raw samples are kept.
         half_hours_years: How long half-hours are kept; at least 10.
+        evidence_months: How long the telegram or report behind each register's half-hour is kept.
         flush_s: How many seconds of raw samples a power cut may cost; 60 writes 68 MB a day to the card.
     """
 
     path: str = "/var/lib/meterkast/meterkast.db"
     samples_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 35
     half_hours_years: Annotated[int, msgspec.Meta(ge=10, le=100)] = 10
+    evidence_months: Annotated[int, msgspec.Meta(ge=1, le=120)] = 13
     flush_s: Annotated[int, msgspec.Meta(ge=5, le=900)] = 60
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
+from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Availability,
@@ -186,6 +187,7 @@ class Keep:
         frames: Samples; one columnar block.
         half_hours: Newly closed intervals of any length, and new revisions.
         epochs: Newly begun epochs of registers, and those that are known better now.
+        evidence: What the readings were read from that closed registers.
         items: Newly composed items.
         composed: How far each (uplink, stream) is composed after this.
         closed: How far each (property, length in ms) is closed after this.
@@ -196,6 +198,7 @@ class Keep:
     frames: Sequence[Frames] = ()
     half_hours: Sequence[HalfHour] = ()
     epochs: Sequence[Epoch] = ()
+    evidence: Sequence[Evidence] = ()
     items: Sequence[NewItem] = ()
     composed: Mapping[tuple[str, str], UtcMs] | None = None
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
@@ -239,6 +242,9 @@ class Store(Inventory, Protocol):
 
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
+
+    async def evidence(self, property_id: PropertyId, at_ms: UtcMs) -> Evidence | None:
+        """What a register's reading of that instant was read from; None where it was not kept."""
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""

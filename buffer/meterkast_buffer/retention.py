@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 
 YEARS_AT_LEAST = 10
 
+EVIDENCE_MONTHS = 13
+"""A year's report can be audited for a month after the year."""
+
+_LONGEST_MONTH_MS = 31 * DAY_MS
+
 # Most of each that one step removes. A few hours per hour catch up with a shorter setting in days, and a
 # clock that runs years ahead for a day costs days of the oldest, not everything.
 _STEP_BLOCKS = 360
@@ -54,12 +59,14 @@ class Retention:
         samples_days: Blocks, intervals of other lengths than 30 minutes, and payloads of delivered items.
         half_hours_years: Half-hours, availabilities and the records of installing and sending; never less
             than ten. Rows of the outbox stay as the proof of delivery.
+        evidence_months: The telegram or report behind each register's half-hour.
         due_ms: When the next step is due; None at start, so that the first transaction takes one.
         full: The disk was full at the last transaction: the oldest blocks go now, whatever their age.
     """
 
     samples_days: int = 35
     half_hours_years: int = YEARS_AT_LEAST
+    evidence_months: int = EVIDENCE_MONTHS
     due_ms: UtcMs | None = None
     full: bool = False
 
@@ -80,6 +87,7 @@ class Retention:
             await _remove_blocks(connection, old_ms, now_ms)
             years = max(self.half_hours_years, YEARS_AT_LEAST)
             await _remove_intervals(connection, old_ms, now_ms - years * 366 * DAY_MS)
+            await _remove_evidence(connection, now_ms - self.evidence_months * _LONGEST_MONTH_MS)
             await _clear_payloads(connection, old_ms)
             await _remove_records(connection, now_ms - years * 366 * DAY_MS)
         except sqlite3.Error as error:
@@ -136,6 +144,13 @@ async def _remove_intervals(connection: aiosqlite.Connection, old_ms: int, half_
             "DELETE FROM half_hours WHERE length_ms = ? AND end_ms < ?",
             (length, min(until, first_ms + _STEP_MS)),
         )
+
+
+async def _remove_evidence(connection: aiosqlite.Connection, old_ms: int) -> None:
+    await connection.execute(
+        "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence WHERE id < ? ORDER BY id LIMIT ?)",
+        (old_ms, _STEP_ROWS),
+    )
 
 
 async def _clear_payloads(connection: aiosqlite.Connection, old_ms: int) -> None:

@@ -12,6 +12,7 @@ import aiosqlite
 from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
+from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import (
     Availability,
@@ -39,13 +40,14 @@ from meterkast_buffer.availabilities import Availabilities
 from meterkast_buffer.catalog import Catalog
 from meterkast_buffer.database import Database
 from meterkast_buffer.epochs import Epochs
+from meterkast_buffer.evidence import EvidenceRows
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.installations import Installations
 from meterkast_buffer.nodes import Nodes
 from meterkast_buffer.outbox import Outbox
 from meterkast_buffer.pendings import Pendings
 from meterkast_buffer.refusal import file_bytes, free_bytes, primary_code
-from meterkast_buffer.retention import YEARS_AT_LEAST, Retention
+from meterkast_buffer.retention import EVIDENCE_MONTHS, YEARS_AT_LEAST, Retention
 from meterkast_buffer.samples import Samples
 from meterkast_buffer.state import Texts
 
@@ -55,6 +57,7 @@ async def open_store(
     *,
     samples_days: int = 35,
     half_hours_years: int = YEARS_AT_LEAST,
+    evidence_months: int = EVIDENCE_MONTHS,
     read_only: bool = False,
 ) -> SqliteStore:
     """Open the database of a gateway; it is made where there is none, and brought up to date.
@@ -63,6 +66,7 @@ async def open_store(
         path: The file; its folder must exist.
         samples_days: How long raw samples are kept.
         half_hours_years: How long half-hours are kept; never less than ten.
+        evidence_months: How long the telegram or report behind each register's half-hour is kept.
         read_only: Only look, also while the gateway runs.
 
     Raises:
@@ -70,7 +74,7 @@ async def open_store(
             then as it was.
     """
     database = await Database.open(str(path), read_only=read_only)
-    store = SqliteStore(database, Retention(samples_days, half_hours_years))
+    store = SqliteStore(database, Retention(samples_days, half_hours_years, evidence_months))
     try:
         await store.load()
     except BaseException:
@@ -97,6 +101,7 @@ class SqliteStore:
         self._samples = Samples(database)
         self._half_hours = HalfHours(database)
         self._epochs = Epochs(database)
+        self._evidence = EvidenceRows(database)
         self._outbox = Outbox(database)
         self._texts = Texts(database)
 
@@ -126,6 +131,7 @@ class SqliteStore:
             added = await self._samples.insert(connection, what.frames, what.now_ms)
             await self._half_hours.insert(connection, what.half_hours)
             await self._epochs.insert(connection, what.epochs)
+            await self._evidence.insert(connection, what.evidence, what.now_ms)
             changed = await self._outbox.add(connection, what.items, what.composed or {})
             if what.closed:
                 await self._half_hours.close(connection, what.closed)
@@ -183,6 +189,14 @@ class SqliteStore:
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
         return await self._epochs.all()
+
+    async def evidence(self, property_id: PropertyId, at_ms: UtcMs) -> Evidence | None:
+        """What a register's reading of that instant was read from; None where it was not kept."""
+        return await self._evidence.find(property_id, at_ms)
+
+    async def oldest_evidence_ms(self) -> UtcMs | None:
+        """From when on evidence is there; None where there is none."""
+        return await self._evidence.oldest_ms()
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

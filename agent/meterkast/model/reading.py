@@ -44,6 +44,8 @@ class Batch:
         seen_ns: CLOCK_BOOTTIME at arrival, ns.
         device_ms: The device's own time for them; None where it gives none.
         source: What `device_ms` is.
+        raw: What the values were read from, as `model.evidence` keeps it; one object for all batches of a
+            telegram. Empty where it is no evidence of a register.
     """
 
     layout: Layout
@@ -51,6 +53,7 @@ class Batch:
     seen_ns: int
     device_ms: UtcMs | None = None
     source: TimeSource = TimeSource.ARRIVAL
+    raw: bytes = b""
 
     def __post_init__(self) -> None:
         # Here it is the driver's fault and stops that driver alone; at the minute's end it would stop all.

@@ -11,6 +11,7 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Batch, Frames, Latest, Layout, TimeSource
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
+from meterkast.pipeline.evidence import Raws, lean
 from meterkast.ports import Clock, Trust
 
 STAMP_LIMIT_MS = MINUTE_MS
@@ -27,6 +28,7 @@ class Intake:
     """Takes batches of all drivers.
 
     Attributes:
+        raws: What the newest readings were read from.
         refused: Batches refused since start, by reason.
         off_stamps: Telegrams whose stamp disagreed with the clock since start.
         started_ms: When this run began: by the clock as it was, and rightly once the clock is known.
@@ -38,6 +40,7 @@ class Intake:
         self._frames: dict[int, Frames] = {}
         self._held: deque[Batch] = deque()
         self._newest: dict[int, tuple[Layout, Batch, UtcMs]] = {}
+        self.raws = Raws()
         self.refused: Counter[str] = Counter()
         self.off_stamps = 0
         self._started_ns = clock.boot_ns()
@@ -50,7 +53,7 @@ class Intake:
             if len(self._held) >= HELD_BATCHES:
                 self._held.popleft()
                 self.refused["clock unknown for too long"] += 1
-            self._held.append(batch)
+            self._held.append(lean(batch))
             self._newest[id(batch.layout)] = batch.layout, batch, self._clock.utc_of(batch.seen_ns)
             return
         self._take(batch)
@@ -102,6 +105,8 @@ class Intake:
         frames.times.append(at_ms)
         frames.rows.append(batch.values)
         self._newest[key] = layout, batch, at_ms
+        if batch.raw:
+            self.raws.take(batch, at_ms)
 
     def _time_of(self, batch: Batch) -> UtcMs | None:
         arrived_ms = self._clock.utc_of(batch.seen_ns)

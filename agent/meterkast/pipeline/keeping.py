@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
+from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import (
     Product,
@@ -31,6 +34,7 @@ from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
+from meterkast.pipeline.resuming import Resuming
 from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
 
 if TYPE_CHECKING:
@@ -94,6 +98,7 @@ class Keeper:
         self.properties: dict[PropertyId, Property] = {}
         self.reach = Reach(store, clock, outages)
         self.orders = Orders(store, clock)
+        self._resuming = Resuming(store, grid)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
 
@@ -113,6 +118,7 @@ class Keeper:
             self._closing.know(prop, closed.get(prop.id))
         await self.reach.load()
         await self.orders.load()
+        await self._resuming.load()
         self._known_streams = dict(self.store.streams())
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
@@ -238,6 +244,7 @@ class Keeper:
             # It may have waited for days while its half-hours were closed, and left the memory.
             await self._recall(composed_ms, stream.length_ms, stream.properties)
         self._closing.bind(stream, uplink, bindings, composed_ms)
+        self._resuming.skip(self._closing.streams[-1])
         return True
 
     async def run(self) -> None:
@@ -269,6 +276,8 @@ class Keeper:
             self._closing.feed(frames)
             if self._waiting:
                 await self._begin()
+            if self._intake.trusted_since_ms is not None:
+                await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
             closed = (
                 self._closing.close(self._clock.now_ms())
                 if self._intake.trusted_since_ms is not None
@@ -288,8 +297,18 @@ class Keeper:
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,
+                evidence=self._evidence(closed),
             )
         ]
+
+    def _evidence(self, closed: Closed) -> list[Evidence]:
+        return self._intake.raws.due(
+            closed.half_hours, self._is_register, self._grid, self._clock.now_ms(), self._clock.utc_of
+        )
+
+    def _is_register(self, property_id: PropertyId) -> bool:
+        prop = self.properties.get(property_id)
+        return prop is not None and prop.kind is Kind.REGISTER
 
     async def _write(self) -> None:
         told: set[str] = set()
@@ -311,13 +330,7 @@ class Keeper:
         for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
             keep = self._unsaved[number]
             self.dropped_blocks += 1
-            self._unsaved[number] = Keep(
-                now_ms=keep.now_ms,
-                half_hours=keep.half_hours,
-                items=keep.items,
-                composed=keep.composed,
-                closed=keep.closed,
-            )
+            self._unsaved[number] = replace(keep, frames=())
 
     @property
     def unsaved(self) -> int:

@@ -129,6 +129,15 @@ CREATE TABLE half_hours (
     PRIMARY KEY (length_ms, end_ms, property_id, revision)
 ) STRICT, WITHOUT ROWID;
 
+-- What devices sent behind the readings that closed registers: one row a closing; evidence.py says how it is
+-- packed. The id is the UTC in ms at which it was kept, as in `blocks`; first_ms and last_ms are the readings'.
+CREATE TABLE evidence (
+    id       INTEGER PRIMARY KEY,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    data     BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE closed (
     property_id INTEGER NOT NULL,
     length_ms   INTEGER NOT NULL,

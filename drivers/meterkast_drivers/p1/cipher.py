@@ -50,7 +50,7 @@ class Opener:
         frames = verified(self._plain(frame.data)) or verified(self._unauthenticated(frame.data))
         for opened in frames:
             if opened.kind is Kind.TEXT:
-                return opened
+                return opened._replace(opened=True)
         raise SealedError(
             f"the key does not open the telegrams of meter {meter}",
             hint="Check `key` against the operator's letter: 32 digits, this meter's and no other's.",

@@ -43,12 +43,14 @@ class Frame(NamedTuple):
         data: From "/" up to and including "!"; the whole frame where it is encrypted.
         checksum: The verdict.
         given: The checksum's digits as sent.
+        opened: It came encrypted.
     """
 
     kind: Kind
     data: bytes
     checksum: Checksum = Checksum.NONE
     given: bytes = b""
+    opened: bool = False
 
 
 # Python 3.11 looks up a member of an enum by a function call; these are asked for with every telegram.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from meterkast.model.evidence import OPENED
 from meterkast.model.reading import Batch, Column, Layout, TimeSource
 from meterkast.model.time import UtcMs
 from meterkast.ports import Catalog
@@ -54,6 +55,7 @@ class Reader:
         self._candidate_guard = Guard()
         self._proven = False
         self._declared: dict[object, Layout] = {}
+        self._raw = b""
         self._layout: Layout = ()
         self._layouts: dict[Layout, Layout] = {}
         self._meter_layouts: dict[str, Layout] = {}
@@ -74,6 +76,7 @@ class Reader:
 
     def take(self, frame: Frame, seen_ns: int) -> list[Batch]:
         """The batches of a telegram whose checksum is not wrong."""
+        self._raw = (OPENED if frame.opened else b"") + frame.data + frame.given
         if frame.checksum is _OK:
             self._proven = True
             form = self.form
@@ -95,7 +98,7 @@ class Reader:
         if self._left_out:
             batches += self._reduced(form, seen_ns, source)
         elif self._layout:
-            batches.append(Batch(self._layout, tuple(form.values), seen_ns, at, source))
+            batches.append(Batch(self._layout, tuple(form.values), seen_ns, at, source, self._raw))
         if form.meters:
             self._add_meters(form, seen_ns, batches)
         return batches
@@ -198,7 +201,8 @@ class Reader:
         layout = self._shared(tuple(self._layout[place] for place in kept))
         if not layout:
             return []
-        return [Batch(layout, tuple(form.values[place] for place in kept), seen_ns, form.at, source)]
+        values = tuple(form.values[place] for place in kept)
+        return [Batch(layout, values, seen_ns, form.at, source, self._raw)]
 
     def _add_meters(self, form: Form, seen_ns: int, batches: list[Batch]) -> None:
         for meter in form.meters:
@@ -220,7 +224,7 @@ class Reader:
             layout = self._meter_layouts.get(_meter_key(products.identity(identifier), reading.key, decimals))
             if layout is not None:
                 self._given[identifier] = reading
-                batches.append(Batch(layout, (whole,), seen_ns, reading.at, _CAPTURE))
+                batches.append(Batch(layout, (whole,), seen_ns, reading.at, _CAPTURE, self._raw))
 
     def _watch_interval(self) -> None:
         """Meters that send less than every 20 s: their values stand longer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +32,7 @@ class Early(NamedTuple):
     raw: Any
     seen_ns: int
     unit: str = ""  # that the value had then, as zwave-js writes it; empty where it had none
+    event: Mapping[str, Any] | None = None  # as the server told it; None where it was confirmed otherwise
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from meterkast.model.datatypes import Kind
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import LARGEST_WHOLE
 from meterkast.model.reading import Batch
 from meterkast.ports import Clock, Emit
 from meterkast_drivers.zwave.devices import Device, Devices, Early, Mapped
+from meterkast_drivers.zwave.evidence import evidence_of
 from meterkast_drivers.zwave.mapping import LARGEST, Aside, number_of
 from meterkast_drivers.zwave.values import value_of
 from meterkast_drivers.zwave.views import digits
@@ -75,7 +77,7 @@ class Reports:
             raw = args.get("newValue")
             if device is None or self._devices.echoes.hold(node, value_id, raw, seen_ns):
                 return
-            self._take(device, Early(value_id, raw, seen_ns))
+            self._take(device, Early(value_id, raw, seen_ns, event=args))
         except Exception:  # whatever is odd about it: the library calls this, and must hand out the next one
             self._not_understood(node, value_id)
 
@@ -138,7 +140,8 @@ class Reports:
         mapped.at_ms = self._clock.utc_of(report.seen_ns)
         mapped.heard, mapped.problem = True, ""
         self._count("reports")
-        self._send(mapped, Batch(mapped.layout, (whole,), report.seen_ns))
+        raw = evidence_of(device.node, mapped.value, report) if mapped.property.kind is Kind.REGISTER else b""
+        self._send(mapped, Batch(mapped.layout, (whole,), report.seen_ns, raw=raw))
 
     def _send(self, mapped: Mapped, batch: Batch) -> None:
         loop = asyncio.get_running_loop()

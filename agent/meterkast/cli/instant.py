@@ -1,0 +1,58 @@
+"""Instants and channels as a person writes them on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from meterkast.model.errors import ConfigError
+from meterkast.model.product import Product, Property
+from meterkast.model.time import UtcMs, from_datetime
+from meterkast.pipeline.binding import resolve
+from meterkast.ports import Binding
+
+_EXAMPLES = "Write it like 2026-03-29T14:30 (the site's time), 2026-03-29T14:30+02:00 or 2026-03-29T12:30Z."
+
+
+def instant(text: str, option: str, where: tzinfo) -> UtcMs:
+    """The instant of an ISO 8601 text; without an offset it is the site's wall clock, a date its midnight.
+
+    Raises:
+        ConfigError: It is none, or the wall clock showed it twice, or never.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: not a time", hint=_EXAMPLES) from error
+    if moment.tzinfo is not None:
+        return from_datetime(moment)
+    first, second = (from_datetime(moment.replace(tzinfo=where, fold=fold)) for fold in (0, 1))
+    if first != second:
+        raise ConfigError(
+            f"{option} {text}: the site's clock was changed then, and showed this time twice or never",
+            hint="Write it with its offset, such as 2026-10-25T02:30+02:00.",
+        )
+    return first
+
+
+def property_of(
+    channel: str, products: Sequence[Product], properties: Sequence[Property]
+) -> tuple[Product, Property]:
+    """The property of `<product>/<property>`: as the configuration writes it, or by the product's id.
+
+    Raises:
+        ConfigError: There is none, or several.
+    """
+    name, slash, key = channel.rpartition("/")
+    if not slash:
+        raise ConfigError(
+            f"--channel {channel}: not <product>/<property>", hint="Write it like electricity/import_total."
+        )
+    by_id = {str(product.id): product for product in products}
+    found, why = resolve(Binding(product=name, key=key), products, properties)
+    if found is None and name in by_id:
+        found = next((one for one in properties if str(one.product_id) == name and one.key == key), None)
+    if found is None:
+        known = ", ".join(f"{one.id} {one.description.identity}" for one in products) or "none yet"
+        raise ConfigError(f"--channel {why or channel}", hint=f"Products by id: {known}.")
+    return by_id[str(found.product_id)], found

@@ -14,7 +14,7 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test soak bench lint run lock clean system
+.PHONY: demo test soak campaign-cuts bench lint run lock clean system
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
@@ -25,6 +25,9 @@ test: lint $(NODE_MODULES) system ## everything that is checked on every change
 
 soak: $(VENV)/.dev $(NODE_MODULES) ## a whole simulated day with faults, about 6 minutes; HOURS=n for another length
 	METERKAST_HOURS=$(HOURS) $(BIN)/python -m pytest -q -s tests/gateway/test_gateway_zwave.py
+
+campaign-cuts: $(VENV)/.dev system ## a million power cuts in the store's writes; SIZE=n for another number, SEED=n to replay
+	METERKAST_CAMPAIGN_SIZE=$(or $(SIZE),1000000) METERKAST_CAMPAIGN_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -q -s tests/campaigns/cuts
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -71,9 +74,10 @@ $(VENV)/.dev: $(VENV)/.rig $(REQUIREMENTS)/dev.txt
 $(NODE_MODULES): %/node_modules/.package-lock.json: %/package-lock.json | $(VENV)/.rig
 	$(BIN)/python -c 'from pathlib import Path; from meterkast.nodejs import install; install(Path("$*"))'
 
-# What the tests need of the system: Debian's Chromium for the page, and what tells systemd's watchdog for the service.
+# What the tests need of the system: Debian's Chromium for the page, what tells systemd's watchdog for the service,
+# and a C compiler for the recorder of the campaign `cuts`.
 system: $(VENV)/.dev
-	@for need in chromium:chromium systemd-notify:systemd; do \
+	@for need in chromium:chromium systemd-notify:systemd gcc:gcc; do \
 	  command -v "$${need%:*}" >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$${need#*:}" || exit 1; \
 	  else echo "The tests need $${need%:*}: sudo apt-get install $${need#*:}"; exit 1; fi; \

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from meterkast.model.errors import StorageError
+from meterkast_buffer.flushing import flush_folder, rewrite_log
 from meterkast_buffer.migrate import migrate, newest_version, version_of
 from meterkast_buffer.refusal import primary_code, refusal
 
@@ -154,7 +155,7 @@ class Database:
                 except BaseException:
                     await connection.rollback()
                     raise
-            except (sqlite3.Error, OverflowError, ValueError) as error:
+            except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
                 if primary_code(error) == sqlite3.SQLITE_IOERR:
                     self._distrusted = True
                 refused = refusal(error, self.path)
@@ -179,7 +180,9 @@ class Database:
         if self._distrusted:
             # After a failed fsync the kernel holds pages for written that are not. Commits that were waiting
             # for the next fsync would be a hole in the log, and everything behind it lost at a power cut: so
-            # all of it goes to the database file before anything new is promised.
+            # all of it goes to the database file before anything new is promised. And what is copied there
+            # must be on the disk in the log first, or a cut in between leaves half of it: it is written anew.
+            await asyncio.to_thread(rewrite_log, self.path + "-wal")
             rows = await fetch(self._connection, "PRAGMA wal_checkpoint(RESTART)")
             if rows[0][0]:
                 raise StorageError(
@@ -277,7 +280,11 @@ async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool)
     ):
         await connection.execute_fetchall(f"PRAGMA {setting}")
     version += await migrate(connection, version)
+    # Where opening for writing failed for a moment SQLite opened the file for reading, and says so only now.
+    await connection.execute_fetchall("BEGIN IMMEDIATE")
+    await connection.rollback()
     await asyncio.to_thread(_grow_log, path + "-wal")
+    await asyncio.to_thread(flush_folder, path)
     return version
 
 

@@ -47,7 +47,7 @@ def refusal(error: Exception, path: str) -> StorageError:
             f"{path} cannot be opened: {error}",
             hint="Its folder must exist and be writable for the gateway; see storage.path.",
         )
-    if code == sqlite3.SQLITE_IOERR:
+    if code == sqlite3.SQLITE_IOERR or isinstance(error, OSError):
         return StorageError(
             f"{path}: the disk failed: {error}", hint="Make a copy of the database and replace the card."
         )

@@ -13,12 +13,13 @@ from itertools import pairwise
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, UtcMs, iso_utc
 from meterkast_rig.virtual.platforms import Values
-from meterkast_rig.virtual.site import CHANNELS, SOURCE, Meters, Site
+from meterkast_rig.virtual.site import CAPTURE_S, CHANNELS, SOURCE, Meters, Site, captured
 from meterkast_rig.virtual.sources import PROPERTIES
 from meterkast_rig.virtual.year import Run
 
 TOTALS = {"import_total": ("import_t1", "import_t2"), "export_total": ("export_t1", "export_t2")}
 _HOLD_MS = PROPERTIES["room"].fresh_ms
+_NOT_DUE_MS = 2 * HOUR_MS
 _CLOSED_MS = 3 * HOUR_MS
 """So long before its end a run has closed everything: hourly gas is waited for."""
 
@@ -169,12 +170,19 @@ class _Channel:
                 taken[gap.cause] += gap.span.overlap_ms(start_ms, row.end_ms)
         most = [cause for cause, ms in taken.items() if ms * 2 >= HALF_HOUR_MS]
         allowed = set(most) or {cause for cause, ms in taken.items() if ms}
-        if self.channel == "gas" and not allowed - {Cause.METER_SILENT}:
-            # Read once an hour: what is not there is not due, until two hours have passed without any.
-            allowed |= {Cause.NOT_DUE}
+        if self.channel in CAPTURE_S and (not most or most == [Cause.METER_SILENT]):
+            # What is read once an hour is not due in between. The telegram does not say how often a meter
+            # is: the driver takes all of a DSMR 4 meter's for hourly, and two hours without any for silence.
+            if self.readings(row.end_ms - _NOT_DUE_MS, start_ms) or not self._due(start_ms, row.end_ms):
+                allowed |= {Cause.NOT_DUE}
+            if any(span.overlap_ms(start_ms, row.end_ms) for span in self.site.weather.unknown):
+                allowed |= {Cause.CLOCK_UNKNOWN}
         if row.cause not in allowed:
             causes = ", ".join(map(str, allowed)) or "no reason to be missing"
             self._say(row, f"missing for {row.cause} instead of {causes}")
+
+    def _due(self, start_ms: int, end_ms: int) -> bool:
+        return captured(self.channel, end_ms) > start_ms
 
     def conserved(self, rows: Sequence[HalfHour]) -> None:
         """What the half-hours add up to is what the meter counted, exactly."""

@@ -95,6 +95,8 @@ class GatewayOff:
 
     def inject(self, weather: Weather) -> None:
         weather.deaths.append(self.death)
+        if self.death.synchronised_ms > self.death.back_ms:
+            weather.unknown.append(Span(self.death.back_ms, self.death.synchronised_ms))
         weather.gap(Span(self.death.at_ms, self.death.back_ms), CHANNELS, Cause.GATEWAY_OFF)
 
 

@@ -106,6 +106,7 @@ class Weather:
         deaths: Of processes, by time.
         resets: By channel: when its register begins again at 0.
         outliers: When the P1 meter sends one telegram with wrong registers.
+        unknown: When a process did not know the time.
         gaps: What the ledger must say of it.
     """
 
@@ -119,6 +120,7 @@ class Weather:
     deaths: list[Death] = field(default_factory=list)
     resets: dict[str, list[UtcMs]] = field(default_factory=dict)
     outliers: list[UtcMs] = field(default_factory=list)
+    unknown: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, span: Span, channels: Sequence[str], cause: Cause) -> None:

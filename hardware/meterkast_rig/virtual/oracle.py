@@ -272,5 +272,3 @@ def _value(
         verdict.say(name, row.end_ms, "was never sent")
     elif Decimal(sent) != expected:
         verdict.say(name, row.end_ms, f"{sent} was sent instead of {expected}")
-
-

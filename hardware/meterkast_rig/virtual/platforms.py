@@ -186,7 +186,9 @@ class ResetConnection:
         if not self.alive:
             raise NotDeliveredError("the connection to reset is lost", hint="It is made again.")
         loop = asyncio.get_running_loop()
-        loop.call_later(self._platform.latency_s(), self._arrives, event, json.loads(message, parse_float=str))
+        loop.call_later(
+            self._platform.latency_s(), self._arrives, event, json.loads(message, parse_float=str)
+        )
 
     def _arrives(self, event: str, message: dict[str, Any]) -> None:
         platform, rates = self._platform, self._platform.rates()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from meterkast.model.time import HOUR_MS, MINUTE_MS, Grid, UtcMs, zone
-from meterkast_rig.p1_household import QUARTER_S, Household, household, mix
+from meterkast.model.time import MINUTE_MS, Grid, UtcMs, zone
+from meterkast_rig.p1_household import QUARTER_S, Totals, household, mix
 from meterkast_rig.p1_telegram import checked, stamp
 from meterkast_rig.virtual.weather import Weather
 
@@ -26,7 +26,10 @@ ELECTRICITY = ("import_t1", "import_t2", "export_t1", "export_t2")
 REGISTERS = (*ELECTRICITY, "gas", "water", "plug")
 CHANNELS = (*REGISTERS, "room")
 
-SOURCE = {**dict.fromkeys(ELECTRICITY, "electricity"), **{one: one for one in ("gas", "water", "plug", "room")}}
+SOURCE = {
+    **dict.fromkeys(ELECTRICITY, "electricity"),
+    **{one: one for one in ("gas", "water", "plug", "room")},
+}
 """What a channel's readings come with: one telegram has all four registers."""
 
 _PLACE = {"import_t1": 0, "import_t2": 1, "export_t1": 2, "export_t2": 3, "gas": 4, "water": 5}
@@ -41,19 +44,18 @@ class Meters:
         self._weather = weather
         self._home = household(seed)
         self._plug_home = household(seed + 1)
-        self._zero: dict[tuple[str, UtcMs], int] = {}
 
     def value(self, channel: str, at_ms: int) -> int:
         """What the meter shows: Wh, L, or tenths of °C."""
         if channel == "room":
-            return 170 + mix(self.seed, at_ms // (600 * 1000)) % 60
-        return self._counted(channel, at_ms) - self._since(channel, at_ms)
+            return 170 + mix(self.seed, at_ms // (REPORT_S["room"] * 1000)) % 60
+        return self.counted(channel, at_ms) - self._since(channel, at_ms)
 
     def telegram(self, at_ms: UtcMs, *, outlier: bool) -> bytes:
         """The P1 telegram of an instant, DSMR 4.2, as short as one may be."""
         second = at_ms // 1000
         moment = self._home.at(second)
-        registers = [self.value(channel, at_ms) for channel in ELECTRICITY]
+        registers = [_shown(one, moment.totals) - self._since(one, at_ms) for one in ELECTRICITY]
         if outlier:
             registers[0] += _OUTLIER_WH
         names = ("1.8.1", "1.8.2", "2.8.1", "2.8.2")
@@ -85,27 +87,20 @@ class Meters:
             f"0-{number}:24.2.1({stamp(captured_ms // 1000)})({volume // 1000:05d}.{volume % 1000:03d}*m3)",
         ]
 
-    def _counted(self, channel: str, at_ms: int) -> int:
-        """What it would show had it never begun again."""
-        home: Household = self._plug_home if channel == "plug" else self._home
-        totals = home.at(at_ms // 1000).totals
-        if channel == "plug":
-            return (totals.import_low + totals.import_high) // 3600
-        place = _PLACE[channel]
-        return totals[place] // (QUARTER_S if channel in CAPTURE_S else 3600)
+    def counted(self, channel: str, at_ms: int) -> int:
+        """The running total behind a register, whatever became of its display."""
+        home = self._plug_home if channel == "plug" else self._home
+        return _shown(channel, home.at(at_ms // 1000).totals)
 
     def _since(self, channel: str, at_ms: int) -> int:
         begun = [at for at in self._weather.resets.get(channel, ()) if at <= at_ms]
-        if not begun:
-            return 0
-        key = channel, begun[-1]
-        if key not in self._zero:
-            self._zero[key] = self._counted(channel, begun[-1])
-        return self._zero[key]
+        return self.counted(channel, begun[-1]) if begun else 0
 
-    def counted(self, channel: str, at_ms: int) -> int:
-        """The running total behind a register, whatever became of its display."""
-        return self._counted(channel, at_ms)
+
+def _shown(channel: str, totals: Totals) -> int:
+    if channel == "plug":
+        return (totals.import_low + totals.import_high) // 3600
+    return totals[_PLACE[channel]] // (QUARTER_S if channel in CAPTURE_S else 3600)
 
 
 def captured(channel: str, at_ms: int) -> UtcMs:
@@ -217,7 +212,3 @@ def report_ms(device: str, number: int, seed: int) -> UtcMs:
 
 def _identifier(kind: str, seed: int) -> str:
     return f"{kind}0000{seed % 10**10:010d}25".encode().hex().upper()
-
-
-LONGEST_CAPTURE_MS = HOUR_MS
-"""How old the oldest value in a telegram may be."""

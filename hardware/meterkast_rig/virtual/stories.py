@@ -13,7 +13,7 @@ from typing import Protocol
 
 from meterkast.model.half_hour import Cause
 from meterkast.model.time import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, UtcMs
-from meterkast_rig.virtual.site import CHANNELS, ELECTRICITY, TELEGRAM_S
+from meterkast_rig.virtual.site import CHANNELS, ELECTRICITY, REPORT_S, TELEGRAM_S
 from meterkast_rig.virtual.weather import Death, Span, Spans, Weather
 
 _P1 = (*ELECTRICITY, "gas", "water")
@@ -112,13 +112,20 @@ class DiskRefuses:
 
 @dataclass(frozen=True, slots=True)
 class RegisterReset:
-    """A register begins again at 0; the half-hours hold what it shows."""
+    """A radio device's register begins again at 0; the half-hours hold what it shows.
 
-    channel: str
+    Attributes:
+        dead: When it is out of reach soon after: the reading that confirms the reset comes late.
+    """
+
+    device: str
     at_ms: UtcMs
+    dead: Span | None = None
 
     def inject(self, weather: Weather) -> None:
-        weather.resets.setdefault(self.channel, []).append(self.at_ms)
+        weather.resets.setdefault(self.device, []).append(self.at_ms)
+        if self.dead is not None:
+            DeviceDead(self.device, self.dead).inject(weather)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +233,11 @@ class Author:
 
     def reset(self, at_ms: UtcMs) -> Made:
         # The radio's register: a P1 register begins again only with another meter.
-        return RegisterReset("plug", at_ms), at_ms
+        twice_ms = 2 * REPORT_S["plug"] * SECOND_MS
+        dead = self._span(UtcMs(at_ms + twice_ms), 20 * MINUTE_MS, 3 * HOUR_MS)
+        if self.chance.random() < 0.5:
+            return RegisterReset("plug", at_ms), dead.end_ms
+        return RegisterReset("plug", at_ms, dead), dead.end_ms
 
     def outlier(self, at_ms: UtcMs) -> Made:
         step_ms = TELEGRAM_S * SECOND_MS

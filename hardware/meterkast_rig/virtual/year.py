@@ -36,7 +36,9 @@ from meterkast_rig.virtual.platforms import Platform, ResetPlatform, WatticsPlat
 from meterkast_rig.virtual.site import ZONE_NAME, Site
 from meterkast_rig.virtual.weather import Death, Weather
 
-FLUSH_S = 300
+FLUSH_S = 600
+"""What is in memory is written this often and at each boundary: the minute's transaction, ten times rarer."""
+
 DEVICE_ID = "mk-virtual"
 
 UPLINKS = {
@@ -53,7 +55,10 @@ UPLINKS = {
                 ),
             ),
             configuration.monitor(
-                "water", "water", "P1", channels=(configuration.channel("water", "", water_flow="water/volume"),)
+                "water",
+                "water",
+                "P1",
+                channels=(configuration.channel("water", "", water_flow="water/volume"),),
             ),
             configuration.monitor("air", "air", "radio", readings={"temp": "Room/temperature"}),
         ),
@@ -96,9 +101,7 @@ class Run:
     telegrams: int = 0
 
 
-def run(
-    seed: int, start_ms: UtcMs, days: int, folder: Path, *, weather: Weather | None = None
-) -> Run:
+def run(seed: int, start_ms: UtcMs, days: int, folder: Path, *, weather: Weather | None = None) -> Run:
     """Live so many days.
 
     Args:

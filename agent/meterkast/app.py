@@ -188,7 +188,7 @@ class Gateway:
         )
 
     def _announce(self, uplinks: set[str]) -> None:
-        for name in uplinks:
+        for name in sorted(uplinks):  # a set of texts has another order in every process
             self.deliveries[name].announce()
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:

@@ -273,6 +273,15 @@ def test_gateway_that_was_off_says_so() -> None:
     assert outages.why(prop(1), later, UtcMs(later + HALF_HOUR_MS)) is Cause.METER_SILENT
 
 
+def test_half_hour_that_was_over_before_the_gateway_went_off_is_not_blamed_on_that() -> None:
+    """An hourly meter's is closed an hour late: by the next run, where this one ended before."""
+    outages = Outages(UtcMs(END + 40 * MINUTE_MS))
+    outages.off_since_ms = UtcMs(END + MINUTE_MS)
+    outages.trusted_since_ms = outages.started_ms
+    assert outages.why(prop(1), START, END) is Cause.METER_SILENT
+    assert outages.why(prop(1), END, UtcMs(END + HALF_HOUR_MS)) is Cause.GATEWAY_OFF
+
+
 def test_half_hour_before_the_time_was_known_says_so() -> None:
     outages = Outages(UtcMs(START + MINUTE_MS))
     assert outages.why(prop(1), START, END) is Cause.CLOCK_UNKNOWN

@@ -46,6 +46,7 @@ class Intake:
         self._started_ns = clock.boot_ns()
         self.started_ms = clock.utc_of(self._started_ns)
         self.trusted_since_ms: UtcMs | None = None
+        self._gained_trust()  # now, and not with the first reading: that may be a half-hour later
 
     def emit(self, batch: Batch) -> None:
         """Take a batch in; while the clock is unknown it is held back, to be timed later."""

@@ -69,7 +69,9 @@ class Outages:
             off_ms = min(end_ms, self.started_ms) - max(start_ms, self.off_since_ms)
             if off_ms * 2 >= length_ms:
                 return Cause.GATEWAY_OFF
-        if self.trusted_since_ms is None or end_ms <= self.trusted_since_ms:
+        # What was not yet closed when the run before ended lies before the gap, not in it.
+        ran = self.off_since_ms is not None and end_ms <= self.off_since_ms
+        if not ran and (self.trusted_since_ms is None or end_ms <= self.trusted_since_ms):
             return Cause.CLOCK_UNKNOWN if end_ms > self.started_ms else Cause.GATEWAY_OFF
         if _within(self._removed.get(prop.product_id, ()), start_ms, end_ms) * 2 >= length_ms:
             return Cause.DEVICE_REMOVED

@@ -1,0 +1,178 @@
+"""Campaign `year`: the real pipeline lives through a stretch of time on a virtual clock, with all its faults.
+
+`make campaign-year` lives the whole year. METERKAST_CAMPAIGN_SIZE is the number of days, METERKAST_CAMPAIGN_SEED
+the seed of everything; a failure comes again with the seed that is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meterkast.model.register import RegisterGuard
+from meterkast.model.time import UtcMs, parse_iso
+from meterkast.pipeline.closing import Closing
+from meterkast.pipeline.keeping import Keeper
+from meterkast.ports import Trust
+from meterkast_buffer.database import Database
+from meterkast_rig.virtual.oracle import Verdict, judge
+from meterkast_rig.virtual.stories import GatewayOff, Outlier, PlatformAway, RegisterReset, Story
+from meterkast_rig.virtual.weather import Death, Span, Weather
+from meterkast_rig.virtual.year import run
+
+SIZE = int(os.environ.get("METERKAST_CAMPAIGN_SIZE", "40"))
+SEED = int(os.environ.get("METERKAST_CAMPAIGN_SEED", "1"))
+
+SPRING = parse_iso("2026-03-05T00:00:00Z")
+"""Forty days from here hold the night on which the clock goes forward."""
+
+NEW_YEAR = parse_iso("2026-01-01T00:00:00Z")
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory: a year of fsyncs proves nothing here, for no power is really cut."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def lived(seed: int, start_ms: UtcMs, days: int, folder: Path, weather: Weather | None = None) -> Verdict:
+    made = run(seed, start_ms, days, folder, weather=weather)
+    verdict = judge(made)
+    figures = ", ".join(f"{name} {count}" for name, count in verdict.counts.items())
+    print(f"\nyear: seed {seed}, {days} days, {made.processes} processes, trace {made.trace}: {figures}")
+    return verdict
+
+
+def test_every_half_hour_is_right_or_missing_for_the_right_reason_and_delivered_once(memory: Path) -> None:
+    start_ms = NEW_YEAR if SIZE > 100 else SPRING
+    verdict = lived(SEED, start_ms, SIZE, memory)
+    assert verdict.wrong == []
+
+
+def test_same_seed_leaves_the_same_trace_in_another_process() -> None:
+    def trace(hash_seed: str, seed: int) -> Any:
+        said = subprocess.run(
+            [sys.executable, "-m", "meterkast_rig.virtual", "--days", "8", "--seed", str(seed)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        )
+        return json.loads(said.stdout)["trace"]
+
+    assert trace("1", SEED) == trace("2", SEED)
+    assert trace("1", SEED) != trace("1", SEED + 1)
+
+
+# Each protection switched off: the campaign has to notice.
+
+
+def no_replay(patch: pytest.MonkeyPatch) -> None:
+    """A restart does not read again what was kept."""
+
+    async def nothing(*_: object) -> None: ...
+
+    patch.setattr(Keeper, "_replay", nothing)
+
+
+def no_revision(patch: pytest.MonkeyPatch) -> None:
+    """What comes late changes nothing."""
+    patch.setattr(Closing, "_revise", lambda self, done: self._late.clear())
+
+
+def no_guard(patch: pytest.MonkeyPatch) -> None:
+    """A register is believed whatever it says."""
+
+    def believe(self: RegisterGuard, at_ms: UtcMs, value: int) -> list[tuple[UtcMs, int]]:
+        self.passed(at_ms, value)
+        return [(at_ms, value)]
+
+    patch.setattr(RegisterGuard, "accept", believe)
+
+
+def no_fsync(patch: pytest.MonkeyPatch) -> None:
+    """The store says that it is durable before it is."""
+    transact = Database.transact
+
+    async def careless(self: Database, work: Any, *, durable: bool = True, **more: Any) -> Any:
+        return await transact(self, work, durable=False, **more)
+
+    patch.setattr(Database, "transact", careless)
+
+
+def no_clock_gate(patch: pytest.MonkeyPatch) -> None:
+    """The time of day is believed from the start."""
+    patch.setattr("meterkast_rig.virtual.clock.VirtualClock.trust", Trust.TRUSTED)
+
+
+def no_answer_needed(patch: pytest.MonkeyPatch) -> None:
+    """What was sent counts as delivered."""
+    from meterkast.model.errors import NotDeliveredError
+    from meterkast.uplinks.wattics.client import Client
+
+    post = Client.post
+
+    async def hopeful(self: Client, meter_id: str, packet: bytes) -> str:
+        try:
+            return await post(self, meter_id, packet)
+        except NotDeliveredError:
+            return "sent"
+
+    patch.setattr(Client, "post", hopeful)
+
+
+def at(clock: str, day: int = 2) -> UtcMs:
+    return parse_iso(f"2026-01-{day:02d}T{clock}Z")
+
+
+def one_of_each() -> Weather:
+    """Two days in which every protection is needed once."""
+    weather = Weather()
+    told: Sequence[Story] = (
+        RegisterReset("plug", at("08:17:00"), Span(at("08:27:00"), at("08:50:00"))),
+        Outlier(at("09:30:00")),
+        GatewayOff(Death(at("10:47:00"), at("10:47:20"))),
+        GatewayOff(Death(at("12:30:04"), at("13:10:00"), power_cut=True)),
+        GatewayOff(
+            Death(at("15:05:00"), at("15:20:00"), wrong_ms=-at("15:20:00"), synchronised_ms=at("17:03:00"))
+        ),
+        PlatformAway("wattics", Span(at("18:00:00"), at("23:00:00")), rough=True),
+    )
+    for story in told:
+        story.inject(weather)
+    return weather
+
+
+def test_two_days_with_one_of_each(memory: Path) -> None:
+    assert lived(4, NEW_YEAR, 2, memory, one_of_each()).wrong == []
+
+
+@pytest.mark.parametrize(
+    ("switch", "signs"),
+    [
+        (no_replay, ("missing",)),
+        (no_revision, ("taken at",)),
+        (no_guard, ("taken at",)),
+        (no_fsync, ("taken at", "missing")),
+        (no_clock_gate, ("never handed in",)),
+        (no_answer_needed, ("was never sent",)),
+    ],
+)
+def test_campaign_notices_a_protection_that_is_off(
+    switch: Callable[[pytest.MonkeyPatch], None],
+    signs: Sequence[str],
+    memory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    switch(monkeypatch)
+    wrong = lived(4, NEW_YEAR, 2, memory, one_of_each()).wrong
+    assert any(sign in words for sign in signs for words in wrong), wrong[:10]

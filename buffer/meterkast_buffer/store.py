@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
@@ -36,7 +37,9 @@ from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep, StorageStatus, Store
 from meterkast_buffer.availabilities import Availabilities
+from meterkast_buffer.books import Books
 from meterkast_buffer.catalog import Catalog
+from meterkast_buffer.channels import Channels
 from meterkast_buffer.database import Database
 from meterkast_buffer.epochs import Epochs
 from meterkast_buffer.half_hours import HalfHours
@@ -84,6 +87,7 @@ class SqliteStore:
 
     Attributes:
         database: The connection; for the checks and for what only this package may do.
+        books: What the proof reads and keeps.
     """
 
     def __init__(self, database: Database, retention: Retention) -> None:
@@ -97,13 +101,16 @@ class SqliteStore:
         self._samples = Samples(database)
         self._half_hours = HalfHours(database)
         self._epochs = Epochs(database)
+        self._channels = Channels(database)
         self._outbox = Outbox(database)
         self._texts = Texts(database)
+        self.books = Books(database, self._half_hours, self._outbox)
 
     async def load(self) -> None:
         """Read what is held in memory; once, before anything else."""
         await self._samples.load()
         await self._outbox.load()
+        await self.books.seals.load()
 
     async def close(self) -> None:
         """Wait for what runs, then close. Twice is harmless."""
@@ -125,6 +132,8 @@ class SqliteStore:
                 await self._retention.step(connection, what.now_ms)
             added = await self._samples.insert(connection, what.frames, what.now_ms)
             await self._half_hours.insert(connection, what.half_hours)
+            await self.books.seals.amend(connection, what.half_hours)
+            await self._channels.insert(connection, what.channels)
             await self._epochs.insert(connection, what.epochs)
             changed = await self._outbox.add(connection, what.items, what.composed or {})
             if what.closed:
@@ -183,6 +192,10 @@ class SqliteStore:
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
         return await self._epochs.all()
+
+    async def channels(self) -> Sequence[Channel]:
+        """All channels there ever were, by uplink, stream, name and begin."""
+        return await self._channels.all()
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

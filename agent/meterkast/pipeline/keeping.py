@@ -27,6 +27,7 @@ from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.pipeline.binding import resolve
 from meterkast.pipeline.closing import KEPT_MS, REPLAY_MS, Closed, Closing
+from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
@@ -89,6 +90,7 @@ class Keeper:
         ]
         self._unsaved: list[Keep] = []
         self._known_streams: dict[tuple[str, str], StreamStatus] = {}
+        self._commissioning = Commissioning()
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
@@ -114,6 +116,8 @@ class Keeper:
         await self.reach.load()
         await self.orders.load()
         self._known_streams = dict(self.store.streams())
+        configured = {(uplink.name, wanted.name) for uplink, wanted in self._waiting}
+        self._commissioning.load(await self.store.channels(), self._known_streams, configured)
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
         if ends:
@@ -237,7 +241,8 @@ class Keeper:
         if composed_ms is not None:
             # It may have waited for days while its half-hours were closed, and left the memory.
             await self._recall(composed_ms, stream.length_ms, stream.properties)
-        self._closing.bind(stream, uplink, bindings, composed_ms)
+        composed_ms = self._closing.bind(stream, uplink, bindings, composed_ms)
+        self._commissioning.begun(stream, wanted, bindings, composed_ms)
         return True
 
     async def run(self) -> None:
@@ -278,13 +283,15 @@ class Keeper:
             await self._write()
 
     def _transactions(self, frames: Sequence[Frames], closed: Closed) -> list[Keep]:
-        if not (frames or closed.half_hours or closed.composed or closed.closed):
+        channels = self._commissioning.changes()
+        if not (frames or closed.half_hours or closed.composed or closed.closed or channels):
             return []
         return [
             Keep(
                 now_ms=self._clock.now_ms(),
                 frames=frames,
                 half_hours=closed.half_hours,
+                channels=channels,
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,
@@ -314,6 +321,7 @@ class Keeper:
             self._unsaved[number] = Keep(
                 now_ms=keep.now_ms,
                 half_hours=keep.half_hours,
+                channels=keep.channels,
                 items=keep.items,
                 composed=keep.composed,
                 closed=keep.closed,

@@ -61,7 +61,7 @@ class Night:
         self.health = BooksHealth()
 
     async def run(self) -> None:
-        """Work each night until cancelled; a night while the gateway was off is made up for after its start."""
+        """Work each night until cancelled; what was missed while the gateway was off follows its start."""
         await self._recall()
         done = self.health.day
         while True:

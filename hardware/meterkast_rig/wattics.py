@@ -60,7 +60,7 @@ SWITCHES: Mapping[str, Kind] = {
     "slow": seconds,  # waits before the packet is looked at
     "delay": seconds,  # waits after it is stored: a constant round trip, for a benchmark
     "wall_clock": bool,  # order and equality by local time, offset ignored; set it before the first packet
-    "forget": int,  # each meter's newest n packets are gone, once, when it is set: a platform put back in time
+    "forget": int,  # each meter loses its newest n packets, once, when it is set: a platform put back in time
     "null_when_empty": bool,  # read-back of a meter without packets is `null` instead of `{}`
 }
 

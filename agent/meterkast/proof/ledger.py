@@ -6,16 +6,16 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemState
 from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs
-from meterkast.proof.books import BookedStore
 
 
 class Standing(StrEnum):
@@ -65,6 +65,30 @@ _WORST = (State.MISSING, State.SUSPECT, State.LATE, State.MEASURED)
 _UNSENT = (Standing.MISSING, Standing.SUSPECT)
 
 
+class Source(Protocol):
+    """Where a ledger is read from: the database, or a report. Each method may raise StorageError."""
+
+    async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
+        """As `ports.Store`."""
+
+    async def composed_until(self) -> Mapping[tuple[str, str], UtcMs]:
+        """How far each (uplink, stream) is composed."""
+
+    async def revisions(
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        *,
+        length_ms: int,
+        properties: Iterable[PropertyId],
+        damaged: list[RowKey],
+    ) -> Sequence[HalfHour]:
+        """As `books.Books`."""
+
+    async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
+        """As `books.Books`."""
+
+
 class Ledger:
     """Reads entries.
 
@@ -73,12 +97,13 @@ class Ledger:
         aged_ms: Intervals of other lengths than 30 minutes that end before are no longer kept.
     """
 
-    def __init__(self, store: BookedStore, grid: Grid, *, now_ms: UtcMs, aged_ms: UtcMs) -> None:
-        self._store = store
+    def __init__(self, source: Source, grid: Grid, *, now_ms: UtcMs, aged_ms: UtcMs) -> None:
+        self._source = source
         self._grid = grid
         self._now_ms = now_ms
         self._aged_ms = aged_ms
         self._closed: Mapping[tuple[PropertyId, int], UtcMs] = {}
+        self._composed: Mapping[tuple[str, str], UtcMs] = {}
         self.damaged: list[RowKey] = []
 
     async def days(
@@ -89,7 +114,8 @@ class Ledger:
         Raises:
             StorageError: The database refused.
         """
-        self._closed = await self._store.closed_until()
+        self._closed = await self._source.closed_until()
+        self._composed = await self._source.composed_until()
         until_ms = min(until_ms, self._now_ms)
         while after_ms < until_ms:
             day_ms = min(self._grid.day(self._grid.date_of(UtcMs(after_ms + 1)))[1], until_ms)
@@ -99,7 +125,7 @@ class Ledger:
     async def _day(self, channels: Sequence[Channel], after_ms: UtcMs, until_ms: UtcMs) -> list[Entry]:
         owed = [one for one in channels if one.from_ms < until_ms and not _over(one, UtcMs(after_ms + 1))]
         items: dict[tuple[str, str, UtcMs], list[Item]] = {}
-        for item in await self._store.books.items(after_ms, until_ms):
+        for item in await self._source.items(after_ms, until_ms):
             items.setdefault((item.uplink, item.stream, item.at_ms), []).append(item)
         entries: list[Entry] = []
         for length_ms in sorted({one.length_ms for one in owed}):
@@ -122,7 +148,7 @@ class Ledger:
         """All revisions of each interval; None of those that are damaged."""
         wrong: list[RowKey] = []
         found: dict[tuple[PropertyId, UtcMs], list[HalfHour]] = {}
-        for row in await self._store.books.revisions(
+        for row in await self._source.revisions(
             after_ms,
             until_ms,
             length_ms=length_ms,
@@ -175,9 +201,8 @@ class Ledger:
 
     def _handed(self, channel: Channel, end_ms: UtcMs, items: Sequence[Item]) -> Handed:
         if not items:
-            status = self._store.streams().get((channel.uplink, channel.stream))
-            composed_ms = None if status is None else status.composed_ms
-            return Handed.NOTHING if composed_ms is not None and end_ms <= composed_ms else Handed.PENDING
+            composed_ms = self._composed.get((channel.uplink, channel.stream), -1)
+            return Handed.NOTHING if end_ms <= composed_ms else Handed.PENDING
         states = {item.state for item in items}
         for state in (ItemState.QUARANTINED, ItemState.PENDING):
             if state in states:

@@ -123,5 +123,5 @@ async def _ask(
 
 
 def lacking(answers: Sequence[Answer]) -> list[Answer]:
-    """Those a person should know of: the platform lacks what it acknowledged, and to send again is no cure."""
+    """Those a person should know of: the platform lacks what it acknowledged, and nothing cures it."""
     return [one for one in answers if one.outcome == "not shown" or one.gone]

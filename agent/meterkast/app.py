@@ -20,6 +20,7 @@ from meterkast.address import loopback
 from meterkast.config import Config, control_socket, decode, nearest
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, zone
+from meterkast.night import Night
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery, slot_ms
 from meterkast.pipeline.door import Door, Opened
@@ -30,6 +31,7 @@ from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.supervisor import Supervisor
 from meterkast.ports import Clock, Driver, Store, Uplink
+from meterkast.proof.books import BookedStore
 from meterkast.uplinks import KINDS as UPLINKS
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import open_store
@@ -134,7 +136,7 @@ async def device_id(store: Store) -> str:
 class Gateway:
     """The whole gateway, built and not yet running; see `run`."""
 
-    def __init__(self, config: Config, clock: Clock, store: Store, own_id: str) -> None:
+    def __init__(self, config: Config, clock: Clock, store: BookedStore, own_id: str) -> None:
         grid = Grid(zone(config.site.time_zone))
         self.config = config
         self.clock = clock
@@ -172,6 +174,7 @@ class Gateway:
             for driver in drivers
             if (network := getattr(driver, "network", None)) is not None
         }
+        self.night = Night(store, grid, clock, own_id, self.uplinks, self._announce)
         self.examiner = Examiner(
             site=config.site.name,
             zone=config.site.time_zone,
@@ -185,6 +188,7 @@ class Gateway:
             supervisors=self.supervisors,
             deliveries=self.deliveries,
             networks=self.networks,
+            night=self.night,
         )
 
     def _announce(self, uplinks: set[str]) -> None:
@@ -208,6 +212,7 @@ class Gateway:
             page, control = Page(self), ControlSocket(self)
             showing = [group.create_task(door.run(), name=door.name) for door in (page, control)]
             showing.append(group.create_task(self.examiner.run(), name="examiner"))
+            showing.append(group.create_task(self.night.run(), name="night"))
             await page.tried.wait()
             await control.tried.wait()
             ready(page.url)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
@@ -188,6 +189,7 @@ class Keep:
         half_hours: Newly closed intervals of any length, and new revisions.
         epochs: Newly begun epochs of registers, and those that are known better now.
         evidence: What the readings were read from that closed registers.
+        channels: What platforms are owed from now on, and no longer.
         items: Newly composed items.
         composed: How far each (uplink, stream) is composed after this.
         closed: How far each (property, length in ms) is closed after this.
@@ -199,6 +201,7 @@ class Keep:
     half_hours: Sequence[HalfHour] = ()
     epochs: Sequence[Epoch] = ()
     evidence: Sequence[Evidence] = ()
+    channels: Sequence[Channel] = ()
     items: Sequence[NewItem] = ()
     composed: Mapping[tuple[str, str], UtcMs] | None = None
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
@@ -245,6 +248,9 @@ class Store(Inventory, Protocol):
 
     async def evidence(self, property_id: PropertyId, at_ms: UtcMs) -> Evidence | None:
         """What a register's reading of that instant was read from; None where it was not kept."""
+
+    async def channels(self) -> Sequence[Channel]:
+        """All channels there ever were, by uplink, stream, name and begin."""
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""
@@ -325,6 +331,7 @@ class Wanted:
         length_ms: The interval.
         peaks: Those of the bindings that are closed by their maximum, and the maximum before each emptying.
         emptied_percent: A fall of one of those by more than this share is an emptying.
+        channels: The numbers that it holds, by the platform's name for them, and what each is made of.
     """
 
     name: str
@@ -332,6 +339,7 @@ class Wanted:
     length_ms: int
     peaks: tuple[Binding, ...] = ()
     emptied_percent: int = EMPTIED_PERCENT
+    channels: Mapping[str, tuple[Binding, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +355,18 @@ class Check:
     name: str
     ok: bool
     detail: str
+
+
+class Answering(Protocol):
+    """An uplink whose platform can be asked what it has; others leave it out."""
+
+    async def held_until(self, stream: str) -> UtcMs | None:
+        """End of the newest interval of a stream that the platform has; None where it has none.
+
+        Raises:
+            NotDeliveredError: It could not be asked now, or its answer proves nothing.
+            MisconfiguredError: A setting is wrong.
+        """
 
 
 class Uplink(Protocol):

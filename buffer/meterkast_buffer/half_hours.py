@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import aiosqlite
 
@@ -13,7 +13,7 @@ from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import UtcMs
+from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast_buffer.database import Database, Row
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,10 @@ _SELECT = f"""
     ORDER BY end_ms, property_id, revision LIMIT {_PAGE_ROWS}
 """
 _SELECT_SOME = _SELECT.replace("ORDER", "AND property_id IN (SELECT value FROM json_each(?)) ORDER")
+_NOT_AMENDED = (
+    "NOT EXISTS (SELECT 1 FROM amendments AS late WHERE late.end_ms = half_hours.end_ms "
+    "AND late.property_id = half_hours.property_id AND late.revision = half_hours.revision)"
+)
 _CLOSED = """
     INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
     ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
@@ -89,6 +93,13 @@ class HalfHours:
         rows = await self._database.rows("SELECT property_id, length_ms, end_ms FROM closed")
         return {(PropertyId(row[0]), row[1]): UtcMs(row[2]) for row in rows}
 
+    async def first_ms(self) -> UtcMs | None:
+        """End of the oldest half-hour that is kept."""
+        rows = await self._database.rows(
+            "SELECT min(end_ms) FROM half_hours WHERE length_ms = ?", (HALF_HOUR_MS,)
+        )
+        return None if rows[0][0] is None else UtcMs(rows[0][0])
+
     async def select(
         self,
         after_ms: UtcMs,
@@ -115,27 +126,72 @@ class HalfHours:
             query, more = _SELECT_SOME, [json.dumps(list(properties))]
         newest: dict[tuple[int, int], HalfHour | None] = {}
         wrong: list[RowKey] = []
+        async for row in self._rows(query, after_ms, until_ms, length_ms, more):
+            half_hour = _half_hour(row)
+            if half_hour is None:
+                wrong.append(RowKey(*row[:4]))
+            newest[row[1], row[2]] = half_hour
+        self._refuse(wrong, damaged)
+        return [half_hour for half_hour in newest.values() if half_hour is not None]
+
+    async def revisions(
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        length_ms: int,
+        properties: Iterable[PropertyId] | None,
+        damaged: list[RowKey] | None,
+        *,
+        sealable: bool = False,
+    ) -> list[HalfHour]:
+        """Every revision of each interval that ends in (after, until], by end, property and revision.
+
+        Args:
+            after_ms, until_ms, length_ms, properties, damaged: As in `select`.
+            sealable: Without those that were made after their day was sealed.
+
+        Raises:
+            StorageError: As `select`.
+        """
+        query, more = _SELECT, []
+        if properties is not None:
+            query, more = _SELECT_SOME, [json.dumps(list(properties))]
+        if sealable:
+            query = query.replace("ORDER", f"AND {_NOT_AMENDED} ORDER")
+        found: list[HalfHour] = []
+        wrong: list[RowKey] = []
+        async for row in self._rows(query, after_ms, until_ms, length_ms, more):
+            half_hour = _half_hour(row)
+            if half_hour is None:
+                wrong.append(RowKey(*row[:4]))
+            else:
+                found.append(half_hour)
+        self._refuse(wrong, damaged)
+        return found
+
+    async def _rows(
+        self, query: str, after_ms: UtcMs, until_ms: UtcMs, length_ms: int, more: Sequence[object]
+    ) -> AsyncIterator[Row]:
         # Above every property and revision, so that the first page starts behind `after_ms` itself.
         place: tuple[int, int, int] = (after_ms, (1 << 63) - 1, 0)
         while True:
             rows = await self._database.rows(query, (length_ms, *place, until_ms, *more))
             for row in rows:
-                half_hour = _half_hour(row)
-                if half_hour is None:
-                    wrong.append(RowKey(*row[:4]))
-                newest[row[1], row[2]] = half_hour
+                yield row
             if len(rows) < _PAGE_ROWS:
-                break
+                return
             place = rows[-1][1:4]
-        if wrong:
-            self._report(wrong)
-            if damaged is None:
-                raise StorageError(
-                    f"{self._database.path}: {len(wrong)} damaged: " + "; ".join(map(str, wrong[:5])),
-                    hint="The card changed what was written: copy the database and replace the card.",
-                )
-            damaged += wrong
-        return [half_hour for half_hour in newest.values() if half_hour is not None]
+
+    def _refuse(self, wrong: Sequence[RowKey], damaged: list[RowKey] | None) -> None:
+        if not wrong:
+            return
+        self._report(wrong)
+        if damaged is None:
+            raise StorageError(
+                f"{self._database.path}: {len(wrong)} damaged: " + "; ".join(map(str, wrong[:5])),
+                hint="The card changed what was written: copy the database and replace the card.",
+            )
+        damaged += wrong
 
     def _report(self, wrong: Sequence[RowKey]) -> None:
         for key in wrong:

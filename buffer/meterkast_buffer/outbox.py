@@ -7,7 +7,7 @@ changed by the same transactions that change the rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import aiosqlite
@@ -23,6 +23,12 @@ _ITEM = "outbox.id, uplink, name, at_ms, payload, state, tries, words, receipt, 
 _FROM = "outbox JOIN streams ON streams.id = stream_id"
 PENDING = f"SELECT {_ITEM} FROM {_FROM} WHERE stream_id = ? AND state = {_PENDING} ORDER BY outbox.id LIMIT ?"
 _OLDEST = f"SELECT at_ms FROM outbox WHERE stream_id = ? AND state = {_PENDING} ORDER BY id LIMIT 1"
+BETWEEN = (
+    f"SELECT {_ITEM} FROM {_FROM} WHERE at_ms > ? AND at_ms <= ? ORDER BY at_ms, stream_id, outbox.id"
+).replace("payload", "x''")
+DELIVERED = (
+    f"SELECT id, length(payload) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {_DELIVERED}"
+)
 _AMONG = "id IN (SELECT value FROM json_each(?))"
 
 Key = tuple[str, str]  # uplink and stream
@@ -127,6 +133,24 @@ class Outbox:
             )
         ]
 
+    async def between(self, after_ms: UtcMs, until_ms: UtcMs) -> list[Item]:
+        """The items of intervals that end in (after, until], by end, stream and id; without their payload."""
+        return [_item(row) for row in await self._database.rows(BETWEEN, (after_ms, until_ms))]
+
+    async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
+        """Put delivered items back to pending; see `Books.send_again`."""
+        known = self._known[status.uplink, status.stream]
+        found = await self._database.rows(DELIVERED, (after_ms, known.id))
+        ids = [ItemId(number) for number, length in found if length]
+        if dry_run or not ids:
+            return len(ids), len(found) - len(ids)
+
+        def unchanged() -> bool:
+            return self._known[status.uplink, status.stream].status == status
+
+        moved = await self._move(ids, (_DELIVERED,), _PENDING, ("words = words", ()), only_if=unchanged)
+        return (len(ids), len(found) - len(ids)) if moved else (0, 0)
+
     async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
         """Record that these are about to be sent: tries + 1.
 
@@ -172,11 +196,14 @@ class Outbox:
         setting: tuple[str, tuple[object, ...]],
         *,
         durable: bool = True,
-    ) -> None:
-        """Bring those of the items that are in a state of `before` to `after`."""
+        only_if: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Bring those of the items that are in a state of `before` to `after`; whether `only_if` let it."""
         listed, allowed = _listed(ids), ", ".join(map(str, before))
 
         async def work(connection: aiosqlite.Connection) -> dict[Key, _Known]:
+            if only_if is not None and not only_if():
+                return {}
             found = await fetch(
                 connection,
                 f"SELECT stream_id, state, at_ms FROM outbox WHERE {_AMONG} AND state IN ({allowed})",
@@ -188,7 +215,8 @@ class Outbox:
             )
             return await self._recounted(connection, found, after)
 
-        await self._database.transact(work, durable=durable, committed=self.apply)
+        changed = await self._database.transact(work, durable=durable, committed=self.apply)
+        return bool(changed)
 
     async def _recounted(
         self, connection: aiosqlite.Connection, found: Iterable[Row], after: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
@@ -37,7 +38,9 @@ from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep, StorageStatus, Store
 from meterkast_buffer.availabilities import Availabilities
+from meterkast_buffer.books import Books
 from meterkast_buffer.catalog import Catalog
+from meterkast_buffer.channels import Channels
 from meterkast_buffer.database import Database
 from meterkast_buffer.epochs import Epochs
 from meterkast_buffer.evidence import EvidenceRows
@@ -88,6 +91,7 @@ class SqliteStore:
 
     Attributes:
         database: The connection; for the checks and for what only this package may do.
+        books: What the proof reads and keeps.
     """
 
     def __init__(self, database: Database, retention: Retention) -> None:
@@ -102,13 +106,16 @@ class SqliteStore:
         self._half_hours = HalfHours(database)
         self._epochs = Epochs(database)
         self._evidence = EvidenceRows(database)
+        self._channels = Channels(database)
         self._outbox = Outbox(database)
         self._texts = Texts(database)
+        self.books = Books(database, self._half_hours, self._outbox)
 
     async def load(self) -> None:
         """Read what is held in memory; once, before anything else."""
         await self._samples.load()
         await self._outbox.load()
+        await self.books.seals.load()
 
     async def close(self) -> None:
         """Wait for what runs, then close. Twice is harmless."""
@@ -130,6 +137,8 @@ class SqliteStore:
                 await self._retention.step(connection, what.now_ms)
             added = await self._samples.insert(connection, what.frames, what.now_ms)
             await self._half_hours.insert(connection, what.half_hours)
+            await self.books.seals.amend(connection, what.half_hours)
+            await self._channels.insert(connection, what.channels)
             await self._epochs.insert(connection, what.epochs)
             await self._evidence.insert(connection, what.evidence, what.now_ms)
             changed = await self._outbox.add(connection, what.items, what.composed or {})
@@ -197,6 +206,10 @@ class SqliteStore:
     async def oldest_evidence_ms(self) -> UtcMs | None:
         """From when on evidence is there; None where there is none."""
         return await self._evidence.oldest_ms()
+
+    async def channels(self) -> Sequence[Channel]:
+        """All channels there ever were, by uplink, stream, name and begin."""
+        return await self._channels.all()
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

@@ -60,6 +60,7 @@ SWITCHES: Mapping[str, Kind] = {
     "slow": seconds,  # waits before the packet is looked at
     "delay": seconds,  # waits after it is stored: a constant round trip, for a benchmark
     "wall_clock": bool,  # order and equality by local time, offset ignored; set it before the first packet
+    "forget": int,  # each meter loses its newest n packets, once, when it is set: a platform put back in time
     "null_when_empty": bool,  # read-back of a meter without packets is `null` instead of `{}`
 }
 
@@ -117,6 +118,9 @@ class WatticsStandIn:
             ConfigError: No such switch, or a value of another kind.
         """
         self._faults.set(changes)
+        if self._faults.on("forget"):
+            self._received.forget(int(self._faults.number("forget")))
+            self._faults.set({"forget": None})
         self._let_go()
 
     async def reset_state(self) -> None:

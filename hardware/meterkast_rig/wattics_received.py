@@ -66,6 +66,12 @@ class Received:
         else:
             _list(self.conflicts, {"id": body["id"], "tsISO8601": stamp, "was": known.body, "body": body})
 
+    def forget(self, count: int) -> None:
+        """Lose the newest packets of every meter, as a platform that was put back in time."""
+        for packets in self.meters.values():
+            for _ in range(min(count, len(packets))):
+                packets.popitem()
+
     def refuse(self, status: int, why: str, raw: bytes) -> None:
         """Note a refused request; of the body, the first 2000 bytes."""
         _list(self.refused, {"status": status, "why": why, "body": raw[:2000].decode("utf-8", "replace")})

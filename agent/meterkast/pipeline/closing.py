@@ -146,18 +146,22 @@ class Closing:
         uplink: Uplink,
         bindings: Mapping[Binding, PropertyId],
         composed_ms: UtcMs | None,
-    ) -> None:
+    ) -> UtcMs:
         """Compose this stream from now on; all its properties have been read.
 
         Args:
             composed_ms: How far it was composed before; None for a new one, which begins with the interval
                 that is open now.
+
+        Returns:
+            How far it is composed now.
         """
         begun = composed_ms is not None
         if composed_ms is None:
             # Not the earliest: a meter on the M-Bus may give its value of weeks ago as its first.
             composed_ms = max(self._closed[one][stream.length_ms] for one in stream.properties)
         self.streams.append(BoundStream(stream, uplink, bindings, composed_ms, begun))
+        return composed_ms
 
     def recall(self, half_hours: Sequence[HalfHour]) -> None:
         """What was closed before: streams go on from there, late readings are judged by it."""

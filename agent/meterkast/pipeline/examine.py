@@ -17,6 +17,7 @@ from meterkast.pipeline.examine_uplinks import UplinkExaminer
 from meterkast.pipeline.health import (
     ClockHealth,
     DriverHealth,
+    Nightly,
     Problem,
     Snapshot,
     StorageHealth,
@@ -52,6 +53,7 @@ class Examiner:
         site, zone: For display.
         device_id: This gateway's own id.
         networks: Of the drivers that have one, by the driver's name.
+        night: Who checks the books.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Examiner:
         supervisors: Sequence[Supervisor],
         deliveries: Mapping[str, Delivery],
         networks: Mapping[str, Network],
+        night: Nightly,
     ) -> None:
         self._site = site
         self._zone = zone
@@ -85,6 +88,7 @@ class Examiner:
             grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
         )
         self._newcomers = Newcomers(networks, clock)
+        self._night = night
         self._started_ms = clock.now_ms()
 
     async def run(self) -> None:
@@ -119,6 +123,7 @@ class Examiner:
                 *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
                 *self._storage_problems(storage),
                 *self._register_problems(),
+                *self._night.problems(),
             )
         )
         verdict: Literal["ok", "attention", "problem"] = "ok"
@@ -153,6 +158,7 @@ class Examiner:
             held=self._intake.held,
             refused=self._refused(),
             left_s=self._uplinks.left_s(uplinks),
+            books=self._night.health,
         )
 
     def _refused(self) -> dict[str, int]:

@@ -5,7 +5,8 @@ Green means end to end: meter fresh, half-hour closed, platform acknowledged. Ev
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -192,6 +193,35 @@ class StorageHealth(Frozen, frozen=True):
     problem: str
 
 
+class BooksHealth(Frozen, frozen=True):
+    """What came of the nightly check of the books.
+
+    Attributes:
+        day: The site's day that was checked last, ISO 8601; empty before the first night.
+        rows: Half-hours of registers that agree with the samples, or not.
+        unchecked: Half-hours whose samples are not kept.
+        wrong: What does not agree.
+        first: The first of it, as a sentence.
+        lacking: "<uplink> <stream>" of those that a platform acknowledged and does not show.
+    """
+
+    day: str = ""
+    rows: int = 0
+    unchecked: int = 0
+    wrong: int = 0
+    first: str = ""
+    lacking: tuple[str, ...] = ()
+
+
+class Nightly(Protocol):
+    """Who checks the books."""
+
+    health: BooksHealth
+
+    def problems(self) -> Sequence[Problem]:
+        """What a person should know of it."""
+
+
 class Snapshot(Frozen, frozen=True):
     """The whole.
 
@@ -218,3 +248,4 @@ class Snapshot(Frozen, frozen=True):
     held: int
     refused: dict[str, int]
     left_s: float | None = None
+    books: BooksHealth = BooksHealth()

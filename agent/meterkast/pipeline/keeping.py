@@ -30,6 +30,7 @@ from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.pipeline.binding import resolve
 from meterkast.pipeline.closing import KEPT_MS, REPLAY_MS, Closed, Closing
+from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
@@ -93,6 +94,7 @@ class Keeper:
         ]
         self._unsaved: list[Keep] = []
         self._known_streams: dict[tuple[str, str], StreamStatus] = {}
+        self._commissioning = Commissioning()
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
@@ -120,6 +122,8 @@ class Keeper:
         await self.orders.load()
         await self._resuming.load()
         self._known_streams = dict(self.store.streams())
+        configured = {(uplink.name, wanted.name) for uplink, wanted in self._waiting}
+        self._commissioning.load(await self.store.channels(), self._known_streams, configured)
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
         if ends:
@@ -243,7 +247,8 @@ class Keeper:
         if composed_ms is not None:
             # It may have waited for days while its half-hours were closed, and left the memory.
             await self._recall(composed_ms, stream.length_ms, stream.properties)
-        self._closing.bind(stream, uplink, bindings, composed_ms)
+        composed_ms = self._closing.bind(stream, uplink, bindings, composed_ms)
+        self._commissioning.begun(stream, wanted, bindings, composed_ms)
         self._resuming.skip(self._closing.streams[-1])
         return True
 
@@ -287,13 +292,15 @@ class Keeper:
             await self._write()
 
     def _transactions(self, frames: Sequence[Frames], closed: Closed) -> list[Keep]:
-        if not (frames or closed.half_hours or closed.composed or closed.closed):
+        channels = self._commissioning.changes()
+        if not (frames or closed.half_hours or closed.composed or closed.closed or channels):
             return []
         return [
             Keep(
                 now_ms=self._clock.now_ms(),
                 frames=frames,
                 half_hours=closed.half_hours,
+                channels=channels,
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,

@@ -73,6 +73,8 @@ def _gateway(now: Snapshot) -> Iterator[Metric]:
     yield gauge("storage_free_bytes", "Free on its file system", now.storage.free_bytes)
     yield counter("storage_writes", "Transactions made durable since start", now.storage.writes)
     yield counter("storage_failures", "Transactions refused since start", now.storage.failures)
+    yield gauge("books_rows", "Half-hours checked against the samples last night", now.books.rows)
+    yield gauge("books_wrong", "Half-hours that do not agree with the samples", now.books.wrong)
     yield gauge("held_batches", "Batches in memory that may not be kept yet", now.held)
     refused = CounterMetricFamily(
         "meterkast_readings_refused", "Readings refused since start", labels=["reason"]

@@ -138,6 +138,27 @@ CREATE TABLE evidence (
     data     BLOB NOT NULL
 ) STRICT;
 
+-- One row a day; see model/seal.py.
+CREATE TABLE seals (
+    number   INTEGER PRIMARY KEY,
+    day      TEXT NOT NULL,
+    after_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    rows     INTEGER NOT NULL,
+    digest   TEXT NOT NULL
+) STRICT;
+
+-- Half-hours that were made after their day was sealed, and the later seal they went into; 0 while they wait.
+CREATE TABLE amendments (
+    end_ms      INTEGER NOT NULL,
+    property_id INTEGER NOT NULL,
+    revision    INTEGER NOT NULL,
+    seal        INTEGER NOT NULL,
+    PRIMARY KEY (end_ms, property_id, revision)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX amendments_seal ON amendments (seal);
+
 CREATE TABLE closed (
     property_id INTEGER NOT NULL,
     length_ms   INTEGER NOT NULL,
@@ -171,6 +192,22 @@ CREATE TABLE outbox (
 -- Ten years of delivered rows must not slow down the question "what is next?".
 CREATE INDEX outbox_pending ON outbox (stream_id, id) WHERE state = 0;
 CREATE INDEX outbox_quarantined ON outbox (stream_id, id) WHERE state = 2;
+
+-- The ledger asks by interval. With the time first every closing appends at the end of this B-tree, one page
+-- for all streams together; with the stream first it would be a page for each.
+CREATE INDEX outbox_interval ON outbox (at_ms, stream_id);
+
+-- What each platform is owed, from when to when; see model/channel.py. properties: ids joined by commas.
+CREATE TABLE channels (
+    uplink     TEXT NOT NULL,
+    stream     TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    from_ms    INTEGER NOT NULL,
+    until_ms   INTEGER,
+    length_ms  INTEGER NOT NULL,
+    properties TEXT NOT NULL,
+    PRIMARY KEY (uplink, stream, name, from_ms)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE state (
     scope TEXT NOT NULL,

@@ -21,7 +21,8 @@ from meterkast.config import Config, decode
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep, Store
+from meterkast.ports import Keep
+from meterkast.proof.books import BookedStore
 from meterkast.uplinks import http
 from meterkast.uplinks.reset import session
 from meterkast_buffer.store import SqliteStore, open_store
@@ -232,7 +233,7 @@ class _World:
         try:
             witness = _Witness(store, self.run.site)
             # A cast: the witness passes everything on that it does not look at.
-            gateway = Gateway(config, clock, cast(Store, witness), DEVICE_ID)
+            gateway = Gateway(config, clock, cast(BookedStore, witness), DEVICE_ID)
             await gateway.run(stop, lambda url: None)
         finally:
             await store.close()

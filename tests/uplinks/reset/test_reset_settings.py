@@ -100,6 +100,7 @@ def test_a_monitor_asks_for_its_properties_in_canonical_units() -> None:
         name="MK0001-energy",
         bindings=(Binding(product="electricity", key="import_total"),),
         length_ms=HALF_HOUR_MS,
+        channels={"c01/power_consumption": (Binding(product="electricity", key="import_total"),)},
     )
     assert [plan.wanted().bindings[0].unit for plan in (energy, water, bins)] == [
         Unit.WATT_HOUR,

@@ -71,6 +71,11 @@ class Plan:
             # bin_weight "needs to be max weight within the 30 minutes", whatever the scale's datatype says.
             peaks=bindings if self.module == CIRCULARITY else (),
             emptied_percent=self.emptied_percent,
+            channels={
+                f"{channel.id}/{name}".lstrip("/"): (binding,)
+                for channel in self.channels
+                for name, binding in channel.bindings.items()
+            },
         )
 
 

@@ -112,7 +112,12 @@ class Plan:
     def wanted(self) -> Wanted:
         """The stream it is: every property once."""
         bindings = dict.fromkeys(binding for one in self.parameters for binding in one.bindings)
-        return Wanted(name=self.id, bindings=tuple(bindings), length_ms=self.length_ms)
+        return Wanted(
+            name=self.id,
+            bindings=tuple(bindings),
+            length_ms=self.length_ms,
+            channels={one.key: one.bindings for one in self.parameters},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

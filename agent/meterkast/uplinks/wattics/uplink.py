@@ -74,6 +74,21 @@ class WatticsUplink:
             raise
         return receipt
 
+    async def held_until(self, stream: str) -> UtcMs | None:
+        """As `ports.Answering`: the last packet, "latest data" of a meter."""
+        last = await self._opened().last(stream)
+        written = last.get("tsISO8601")
+        if written is None:
+            return None
+        last_ms = proven_ms(written, self._zone, self._settings.dst)
+        if last_ms is None:
+            raise NotDeliveredError(
+                f"Wattics' last packet of meter {stream} bears a time whose offset is not this site's",
+                hint='The platform may keep the wall clock only; then set dst = "standard-time".',
+            )
+        self._proven_ms.pop(stream, None)
+        return last_ms
+
     def due_ms(self, end_ms: UtcMs) -> UtcMs:
         """At once: "our data collection system expects to receive data at the agreed time interval"."""
         return end_ms

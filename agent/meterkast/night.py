@@ -1,0 +1,185 @@
+"""What is done each night: the books are checked, the day is sealed, the platforms are asked.
+
+At a quiet minute, one small step after another. What it needs is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from meterkast.model.errors import MeterkastError
+from meterkast.model.time import HOUR_MS, MINUTE_MS, Grid, UtcMs
+from meterkast.pipeline.health import BooksHealth, Problem
+from meterkast.ports import Clock, Trust, Uplink
+
+if TYPE_CHECKING:
+    from meterkast.proof.books import BookedStore
+
+log = logging.getLogger(__name__)
+
+SCOPE = "proof"
+
+AT_MS = 3 * HOUR_MS + 17 * MINUTE_MS
+"""After the site's midnight: no half-hour ends then, no fleet sends, and the clock has changed if it does."""
+
+STEP_S = 1.0
+"""Between two steps: the meters come first."""
+
+SETTLE_S = 300.0
+"""After a start, and between two tries: first come the meters and what waits for the platforms."""
+
+
+class Night:
+    """The nightly work.
+
+    Args:
+        announce: Called with the uplinks that have something to send again.
+
+    Attributes:
+        health: What came of it, for the page.
+    """
+
+    def __init__(
+        self,
+        store: BookedStore,
+        grid: Grid,
+        clock: Clock,
+        device_id: str,
+        uplinks: Mapping[str, Uplink],
+        announce: Callable[[set[str]], None],
+    ) -> None:
+        self._store = store
+        self._grid = grid
+        self._clock = clock
+        self._device_id = device_id
+        self._uplinks = uplinks
+        self._announce = announce
+        self.health = BooksHealth()
+
+    async def run(self) -> None:
+        """Work each night until cancelled; what was missed while the gateway was off follows its start."""
+        await self._recall()
+        done = self.health.day
+        while True:
+            day = self._grid.date_of(self._clock.now_ms()) - timedelta(days=1)
+            if done == day.isoformat():
+                await self._clock.sleep_until(self._next_ms())
+                continue
+            await self._clock.sleep(SETTLE_S)
+            if self._clock.trust is Trust.UNKNOWN:
+                continue
+            try:
+                await self.work()
+                done = self.health.day
+            except MeterkastError as error:
+                log.error("books not checked", extra={"reason": str(error)})
+
+    def _next_ms(self) -> UtcMs:
+        now_ms = self._clock.now_ms()
+        midnight_ms, end_ms = self._grid.day(self._grid.date_of(now_ms))
+        at_ms = UtcMs(midnight_ms + AT_MS)
+        return at_ms if at_ms > now_ms else UtcMs(end_ms + AT_MS)
+
+    async def work(self) -> None:
+        """Check yesterday, seal what is over, ask the platforms.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        await self._conserve()
+        await self._seal()
+        await self._reconcile()
+
+    async def _conserve(self) -> None:
+        from meterkast.proof.conservation import check
+
+        day = self._grid.date_of(self._clock.now_ms()) - timedelta(days=1)
+        found = await check(self._store, self._grid, *self._grid.day(day))
+        if found.wrongs:
+            log.error("books do not add up", extra={"day": day.isoformat(), "wrong": found.wrongs})
+        self.health = BooksHealth(
+            day=day.isoformat(),
+            rows=found.rows,
+            unchecked=found.unchecked,
+            wrong=found.wrongs,
+            first=found.wrong[0] if found.wrong else "",
+        )
+        told = {
+            "day": day.isoformat(),
+            "rows": found.rows,
+            "unchecked": found.unchecked,
+            "registers": found.registers,
+            "wrong": found.wrongs,
+            "sentences": found.wrong,
+        }
+        await self._store.set_state(SCOPE, "conservation", json.dumps(told))
+        if found.wrongs:
+            # It stays to be read in the report, also when the nights after it were good.
+            await self._store.set_state(SCOPE, f"conservation {day.isoformat()}", json.dumps(told))
+
+    async def _seal(self) -> None:
+        from meterkast.proof.sealing import seal_next
+
+        while await seal_next(
+            self._store.books, self._grid, self._device_id, UtcMs(self._clock.now_ms() - 5 * MINUTE_MS)
+        ):
+            await self._clock.sleep(STEP_S)
+
+    async def _reconcile(self) -> None:
+        from meterkast.proof.reconcile import lacking, reconcile
+
+        answers = await reconcile(self._store, self._uplinks, self._clock.now_ms())
+        again = {one.uplink for one in answers if one.again}
+        if again:
+            log.warning("sent again", extra={"items": sum(one.again for one in answers)})
+            self._announce(again)
+        self.health = BooksHealth(
+            day=self.health.day,
+            rows=self.health.rows,
+            unchecked=self.health.unchecked,
+            wrong=self.health.wrong,
+            first=self.health.first,
+            lacking=tuple(f"{one.uplink} {one.stream}" for one in lacking(answers)),
+        )
+
+    async def _recall(self) -> None:
+        text = await self._store.get_state(SCOPE, "conservation")
+        if text:
+            told = json.loads(text)
+            self.health = BooksHealth(
+                day=told["day"],
+                rows=told["rows"],
+                unchecked=told["unchecked"],
+                wrong=told["wrong"],
+                first=(told["sentences"] or [""])[0],
+            )
+
+    def problems(self) -> list[Problem]:
+        """What a person should know of it."""
+        found = []
+        health = self.health
+        if health.wrong:
+            found.append(
+                Problem(
+                    severity="problem",
+                    where="books",
+                    what=f"{health.wrong} half-hours of {health.day} do not agree with the readings: "
+                    f"{health.first}",
+                    do="Keep the database as it is, and send it with `meterkast report` to who maintains "
+                    "this gateway.",
+                )
+            )
+        if health.lacking:
+            found.append(
+                Problem(
+                    severity="attention",
+                    where="books",
+                    what=f"A platform does not show what it acknowledged: {', '.join(health.lacking)}.",
+                    do="Ask the platform; `meterkast report` lists what was acknowledged, and when.",
+                )
+            )
+        return found

@@ -1,0 +1,264 @@
+"""The report for people: one set of tables, as text for a terminal or as one HTML page to print.
+
+A PDF is left to the browser that prints the page: the libraries that make one draw a second layout
+(reportlab), or bring a text engine of 60 MB to a card that has to be small (weasyprint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from meterkast.model.quantity import Quantity, text
+from meterkast.model.time import Grid, UtcMs, to_datetime, zone
+from meterkast.proof.body import Body, ChannelPart
+from meterkast.proof.language import month_name, words
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One part of the report.
+
+    Attributes:
+        numbers: From which column on there are numbers.
+        rows: Texts; none where there is nothing to say.
+    """
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: int = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The report in words.
+
+    Attributes:
+        verdict: The first line: complete or not.
+        facts: Site, gateway and the like, with their names.
+    """
+
+    language: str
+    title: str
+    status: str
+    verdict: str
+    facts: Sequence[tuple[str, str]]
+    tables: Sequence[Table]
+    note: str
+    none: str
+
+
+class Wording:
+    """Puts a report into words."""
+
+    def __init__(self, body: Body, language: str) -> None:
+        self._body = body
+        self._language = language
+        self._words = words(language)
+        self._grid = Grid(zone(body.zone))
+        self._properties = {one.id: one for one in body.properties}
+
+    def shown(self, fingerprint: str) -> Shown:
+        """All of it.
+
+        Args:
+            fingerprint: Of the device's key.
+        """
+        body, say = self._body, self._words
+        facts = [
+            (say["site"], body.site),
+            (say["zone"], body.zone),
+            (say["device"], body.device),
+            (say["version"], f"Meterkast {body.version}"),
+            (say["made"], self._at(body.now_ms)),
+            (say["key"], fingerprint),
+        ]
+        tables = [
+            self._channels(),
+            self._spans(),
+            self._registers(),
+            self._refused(),
+            self._breaks(),
+            self._clock(),
+            self._doubts(),
+            self._asked(),
+            self._checks(),
+            self._seals(),
+        ]
+        return Shown(
+            language=self._language,
+            title=f"{say['title'].format(month=month_name(body.month, self._language))} · {body.site}",
+            status=body.status,
+            verdict=self._verdict(),
+            facts=facts,
+            tables=tables,
+            note=say["verify"],
+            none=say["none"],
+        )
+
+    def _verdict(self) -> str:
+        body, say = self._body, self._words
+        expected = sum(one.expected for one in body.channels)
+        first = say[body.status].format(
+            expected=expected,
+            lacking=sum(one.expected - one.measured - one.late for one in body.channels),
+            undelivered=sum(one.expected - one.delivered for one in body.channels),
+        )
+        return first if body.over else f"{first} {say['so far'].format(made=self._at(body.now_ms))}"
+
+    def _at(self, at_ms: int | None) -> str:
+        if at_ms is None:
+            return "—"
+        # With its offset: on the night in October an hour comes twice.
+        return to_datetime(UtcMs(at_ms), self._grid.zone).strftime("%Y-%m-%d %H:%M %z")
+
+    def _name(self, one: ChannelPart) -> str:
+        return f"{one.uplink} {one.stream} {one.name}"
+
+    def _meter(self, one: ChannelPart) -> str:
+        own = [self._properties[number] for number in one.properties if number in self._properties]
+        return ", ".join(f"{each.product}, {each.name}" for each in own)
+
+    def _table(self, title: str, heads: str, rows: Sequence[Sequence[str]], numbers: int = 99) -> Table:
+        say = self._words
+        return Table(say[title], [say[head] for head in heads.split()], rows, numbers)
+
+    def _channels(self) -> Table:
+        counts = "expected measured late suspect missing delivered pending quarantined nothing"
+        # Two counts that are nearly always 0 have a column only where they are not.
+        counts += "".join(
+            f" {name}" for name in ("open", "aged") if any(getattr(one, name) for one in self._body.channels)
+        )
+        rows = [
+            [self._name(one), self._meter(one), *(str(getattr(one, name)) for name in counts.split())]
+            for one in self._body.channels
+        ]
+        return self._table("channels", f"channel meter {counts}", rows, 2)
+
+    def _spans(self) -> Table:
+        rows = [
+            [
+                self._name(one),
+                self._words[span.cause],
+                self._at(span.after_ms),
+                self._at(span.until_ms),
+                str(span.count),
+            ]
+            for one in self._body.channels
+            for span in one.spans
+        ]
+        return self._table("spans", "channel cause from until count", rows, 4)
+
+    def _registers(self) -> Table:
+        rows = [
+            [
+                self._name(one),
+                f"{part.begin} {part.unit} ({self._at(part.begin_ms)})",
+                f"{part.end} {part.unit} ({self._at(part.end_ms)})",
+                f"{part.difference} {part.unit}",
+            ]
+            for one in self._body.channels
+            if (part := one.register) is not None
+        ]
+        return self._table("registers", "channel begin end difference", rows, 1)
+
+    def _refused(self) -> Table:
+        rows = [
+            [f"{one.uplink} {one.stream}", self._at(at_ms), said]
+            for one in self._body.streams
+            for at_ms, state, _, _, said in one.items
+            if state == "quarantined"
+        ]
+        return self._table("refused", "stream interval words", rows)
+
+    def _breaks(self) -> Table:
+        body = self._body
+        rows = []
+        for one in body.epochs:
+            if one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
+                continue
+            prop = self._properties[one.property_id]
+            old, new = (
+                f"{text(Quantity(*number).decimal())} {prop.unit}" for number in (one.last, one.first)
+            )
+            meter = f"{prop.product}, {prop.name}"
+            rows.append([meter, self._words[one.kind], self._at(one.at_ms), old, new, one.signed_by or "—"])
+        return self._table("breaks", "meter kind when old new signed", rows)
+
+    def _clock(self) -> Table:
+        rows = [
+            [self._at(one.after_ms), self._at(one.before_ms), str(one.duration_ms // 60_000)]
+            for one in self._body.clock
+        ]
+        return self._table("clock", "from until lasted", rows, 2)
+
+    def _doubts(self) -> Table:
+        rows = [[self._at(one.at_ms), one.kind, one.detail] for one in self._body.doubts]
+        rows += [
+            [self._at(end_ms), "CRC", f"property {number}, revision {revision}, {length // 60_000} min"]
+            for length, end_ms, number, revision in self._body.damaged
+        ]
+        return self._table("doubts", "when kind detail", rows)
+
+    def _asked(self) -> Table:
+        rows = [
+            [
+                f"{one['uplink']} {one['stream']}",
+                self._at(one["asked_ms"]),
+                self._words[one["outcome"]].format(again=one["again"])
+                + (f": {one['words']}" if one["words"] else ""),
+                self._at(one["held_ms"]),
+                self._at(one["delivered_ms"]),
+            ]
+            for one in self._body.reconcile
+        ]
+        return self._table("asked", "stream when outcome held ours", rows)
+
+    def _checks(self) -> Table:
+        rows = [
+            [
+                one["day"],
+                str(one["rows"]),
+                str(one["unchecked"]),
+                str(one["wrong"]),
+                "; ".join(one["sentences"]),
+            ]
+            for one in self._body.conservation
+        ]
+        return self._table("checks", "day rows unchecked wrong detail", rows)
+
+    def _seals(self) -> Table:
+        rows = [[one.day, str(one.count), one.digest] for one in self._body.seals]
+        return self._table("seals", "day rows digest", rows)
+
+
+def as_text(shown: Shown) -> str:
+    """For a terminal: the verdict first, then table by table; empty ones are left out."""
+    lines = [shown.verdict, "", shown.title, *(f"{name}: {fact}" for name, fact in shown.facts)]
+    for table in shown.tables:
+        if not table.rows:
+            continue
+        all_rows = [table.heads, *table.rows]
+        widths = [max(len(row[place]) for row in all_rows) for place in range(len(table.heads))]
+        lines += ["", table.title]
+        for row in all_rows:
+            cells = [
+                cell.rjust(width) if place >= table.numbers else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join([*lines, "", shown.note]) + "\n"
+
+
+def as_html(shown: Shown) -> str:
+    """One page that needs nothing else: no script, no address, to be read on a phone and printed on A4."""
+    import jinja2
+
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return templates.get_template("report.html").render(s=shown)

@@ -1,0 +1,97 @@
+"""What the proof asks of the database besides what the gateway needs to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from meterkast.model.delivery import Item, StreamStatus
+from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.product import PropertyId
+from meterkast.model.seal import Seal
+from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast_buffer.database import Database
+from meterkast_buffer.half_hours import HalfHours
+from meterkast_buffer.outbox import Outbox
+from meterkast_buffer.seals import Key, Seals
+
+
+class Books:
+    """Reads the ledger, and keeps the seals; see `meterkast.proof.books`.
+
+    Attributes:
+        seals: The tables of the seals; for the store's own transactions.
+    """
+
+    def __init__(self, database: Database, half_hours: HalfHours, outbox: Outbox) -> None:
+        self._half_hours = half_hours
+        self._outbox = outbox
+        self.seals = Seals(database)
+
+    async def first_ms(self) -> UtcMs | None:
+        """End of the oldest half-hour that is kept."""
+        return await self._half_hours.first_ms()
+
+    async def revisions(
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        *,
+        length_ms: int = HALF_HOUR_MS,
+        properties: Iterable[PropertyId] | None = None,
+        damaged: list[RowKey],
+    ) -> Sequence[HalfHour]:
+        """Every revision of each interval that ends in (after, until], by end, property and revision.
+
+        Args:
+            damaged: Takes the keys of wrong rows, which are left out.
+        """
+        return await self._half_hours.revisions(after_ms, until_ms, length_ms, properties, damaged)
+
+    async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
+        """The items of intervals that end in (after, until], by end, stream and id; without their payload."""
+        return await self._outbox.between(after_ms, until_ms)
+
+    async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
+        """Put delivered items of a stream back to pending: those of intervals that end after an instant.
+
+        Args:
+            status: The stream, as it was when the far end was asked. Where anything was composed or delivered
+                since, nothing is put back.
+            dry_run: Only count.
+
+        Returns:
+            How many go back, and how many cannot, because their payload is no longer kept.
+        """
+        return await self._outbox.send_again(status, after_ms, dry_run=dry_run)
+
+    def begin_seal(self, until_ms: UtcMs) -> None:
+        """From now on, new rows of half-hours that end until then are amendments."""
+        self.seals.until_ms = max(self.seals.until_ms, until_ms)
+
+    async def sealable(
+        self, after_ms: UtcMs, until_ms: UtcMs, *, damaged: list[RowKey]
+    ) -> Sequence[HalfHour]:
+        """The half-hours that end in (after, until] and are no amendments, by end, property and revision."""
+        return await self._half_hours.revisions(
+            after_ms, until_ms, HALF_HOUR_MS, None, damaged, sealable=True
+        )
+
+    async def all_seals(self) -> Sequence[Seal]:
+        """All seals, by number."""
+        return await self.seals.all()
+
+    async def newest_seal(self) -> Seal | None:
+        """The newest seal."""
+        return await self.seals.newest()
+
+    async def amendments(self, number: int) -> Sequence[Key]:
+        """The rows that went into a seal as amendments; 0: those that wait for one."""
+        return await self.seals.amendments(number)
+
+    async def amended(self, after_ms: UtcMs, until_ms: UtcMs) -> Mapping[Key, int]:
+        """Which rows that end in (after, until] are amendments, and of which seal; 0: not yet of any."""
+        return await self.seals.amended(after_ms, until_ms)
+
+    async def add_seal(self, seal: Seal, amendments: Sequence[Key], damaged: Sequence[RowKey]) -> None:
+        """Keep a seal, durable on return; see `Seals.add`."""
+        await self.seals.add(seal, amendments, damaged)

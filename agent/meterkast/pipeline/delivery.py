@@ -172,8 +172,9 @@ class Delivery:
                 self._say("idle", "", "")
             await self.uplink.idle()
             return None
-        if self._clock.trust is Trust.UNKNOWN:
-            self._say("waiting", "The time is not known yet, so nothing is sent.", "")
+        if self._clock.trust is Trust.UNKNOWN or self._clock.dispute:
+            unknown = "The time is not known yet, so nothing is sent."
+            self._say("waiting", self._clock.dispute or unknown, "It goes on by itself.")
             return CLOCK_S
         if self._doubt_until_ms is None:
             # Acknowledgements are not flushed one by one: after a power cut any of these may be there.

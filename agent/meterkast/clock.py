@@ -34,7 +34,7 @@ _PROCESSING_MS = 1_500
 _NO_METER_S = 5.0
 
 _ASK_KERNEL_NS = 10_000_000_000
-_SLOW_NS = 10_000_000_000  # an answer that took longer says too little of when its date was written
+_SLOW_NS = 1_000_000_000  # an answer that took longer says too little of when its date was written
 
 
 class SystemClock:
@@ -59,6 +59,7 @@ class SystemClock:
         self._keeper = Timekeeper(self.boot_id, self._at_ms(), wall_ms, built_ms)
 
     def now_ms(self) -> UtcMs:
+        self._look()
         return self._keeper.utc_of(self._at_ms())
 
     def boot_ns(self) -> int:

@@ -463,6 +463,9 @@ class Uplink(Protocol):
     def due_ms(self, end_ms: UtcMs) -> UtcMs:
         """When items of that interval may be sent (the end itself, or a daily time)."""
 
+    async def ask_time(self) -> None:
+        """Have the far end say what time it is (`Clock.told`), sending nothing else; silent if it cannot."""
+
     async def idle(self) -> None:
         """Nothing is left to send: close the connection or keep it, as the platform asks."""
 

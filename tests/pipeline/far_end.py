@@ -138,6 +138,7 @@ class Platform:
     taken: dict[str, list[bytes]] = field(default_factory=dict)
     gate: asyncio.Event | None = None
     idled: int = 0
+    asked_time: int = 0
     closed: int = 0
 
     def wanted(self) -> Sequence[Wanted]:
@@ -161,6 +162,9 @@ class Platform:
 
     def due_ms(self, end_ms: UtcMs) -> UtcMs:
         return UtcMs(end_ms + self.delay_ms)
+
+    async def ask_time(self) -> None:
+        self.asked_time += 1
 
     async def idle(self) -> None:
         self.idled += 1

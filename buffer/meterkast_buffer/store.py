@@ -124,7 +124,8 @@ class SqliteStore:
             StorageError: The database refused: the disk is full or failed, or a half-hour was kept before.
         """
         # By a time that is not known nothing is old.
-        aged = not what.untimed and self._retention.due(what.now_ms)
+        unknown = what.boot is not None and what.boot.offset_ms is None
+        aged = not unknown and self._retention.due(what.now_ms)
 
         async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
             if aged:

@@ -1,20 +1,30 @@
-"""The clock: the only file that reads the time of day.
+"""The clock: what time it is for the gateway, and how far that can be relied on.
 
-Nothing is closed or sent before the time is known to be right. For now one gate decides that: the kernel
-says it is synchronised, or two telegrams in a row bear a stamp that agrees with the clock.
+Nothing is closed or sent before the time is known to be right. `SystemClock` learns it from several sources
+(`timing`); `FastClock` is for rehearsals. Nothing else reads the time of day.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import time
+import uuid
+from collections.abc import Mapping, Sequence
 
-from meterkast.model.time import UtcMs
-from meterkast.ports import Trust
+from meterkast.config import ClockSettings
+from meterkast.model.boot import Boot
+from meterkast.model.time import UtcMs, parse_iso
+from meterkast.ports import SourceStatus, Trust
+from meterkast.timing.chrony import ChronyFeed
+from meterkast.timing.evidence import Source
+from meterkast.timing.machine import Machine, no_rtc
+from meterkast.timing.timekeeper import Timekeeper
+
+BUILT_MS = parse_iso("2026-01-01T00:00:00Z")
+"""It is later than this; set with each release."""
 
 STAMP_LIMIT_MS = 60_000
-"""How far a telegram's stamp may be from the clock and still confirm it."""
+"""How far a telegram's stamp may be from a fast clock and still confirm it."""
 
 # What a telegram needs from the wire into the gateway, in real time: at 115200 baud 0.1 s, at 9600 baud 1 s,
 # and a loaded Pi. A fast clock multiplies it.
@@ -23,67 +33,103 @@ _PROCESSING_MS = 1_500
 # How long a fast clock waits for a meter whose stamps it could follow, in real seconds.
 _NO_METER_S = 5.0
 
-_STA_UNSYNC = 0x40
-_TIME_ERROR = 5
-
-
-class _Timex(ctypes.Structure):
-    # struct timex, adjtimex(2); only `status` and the return value are read.
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("room", ctypes.c_char * 256),
-    )
-
-
-def kernel_synchronised() -> bool:
-    """Whether the kernel's clock is disciplined by a time service (adjtimex(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    timex = _Timex()
-    state = libc.adjtimex(ctypes.byref(timex))
-    return 0 <= state < _TIME_ERROR and not timex.status & _STA_UNSYNC
+_ASK_KERNEL_NS = 10_000_000_000
+_SLOW_NS = 1_000_000_000  # an answer that took longer says too little of when its date was written
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's time, by whoever can be believed.
+
+    Args:
+        machine: Its clocks.
+        built_ms: It is later than that.
+        feed: Where chrony is to be told the meter's time.
+    """
 
     speed = 1.0
 
-    def __init__(self) -> None:
-        self._agreed = 0
-        self._trust = Trust.UNKNOWN
-        self._asked_ns = 0
+    def __init__(
+        self, machine: Machine | None = None, *, built_ms: UtcMs = BUILT_MS, feed: ChronyFeed | None = None
+    ) -> None:
+        self._machine = machine or Machine()
+        self._feed = feed
+        self._asked_ns: int | None = None
+        self.boot_id = self._machine.boot_id
+        wall_ms = self._machine.wall_ns() // 1_000_000
+        self._keeper = Timekeeper(self.boot_id, self._at_ms(), wall_ms, built_ms)
 
     def now_ms(self) -> UtcMs:
-        return UtcMs(time.time_ns() // 1_000_000)
+        self._look()
+        return self._keeper.utc_of(self._at_ms())
 
     def boot_ns(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return self._machine.boot_ns()
 
     def utc_of(self, boot_ns: int) -> UtcMs:
-        return UtcMs(self.now_ms() - (self.boot_ns() - boot_ns) // 1_000_000)
+        return self._keeper.utc_of(boot_ns // 1_000_000)
 
     @property
     def trust(self) -> Trust:
         """Asks the kernel at most once in ten seconds; a gained trust is kept for the boot."""
-        if self._trust is not Trust.TRUSTED:
-            boot_ns = self.boot_ns()
-            if not self._asked_ns or boot_ns - self._asked_ns > 10_000_000_000:
-                self._asked_ns = boot_ns
-                if kernel_synchronised():
-                    self._trust = Trust.TRUSTED
-        return self._trust
+        self._look()
+        return self._keeper.trust
 
-    def offer(self, stamp_ms: UtcMs, seen_ns: int) -> None:
-        if self._trust is Trust.UNKNOWN:
-            agrees = abs(self.utc_of(seen_ns) - stamp_ms) <= STAMP_LIMIT_MS
-            self._agreed = self._agreed + 1 if agrees else 0
-            if self._agreed >= 2:
-                self._trust = Trust.METER
+    @property
+    def dispute(self) -> str:
+        self._look()
+        return self._keeper.dispute
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        found = dict(self._keeper.refused)
+        if self._feed is not None and self._feed.failed:
+            found["meter's time: chrony does not take it"] = self._feed.failed
+        return found
+
+    def sources(self) -> Sequence[SourceStatus]:
+        return self._keeper.statuses(self._at_ms())
+
+    def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None:
+        self._look()  # it must not be believed before the system's clock was heard
+        seen_ms = seen_ns // 1_000_000
+        self._keeper.hear(Source.METER, meter, (stamp_ms, stamp_ms), seen_ms)
+        self._keeper.judge(seen_ms)
+        if self._feed is not None:
+            ago_ns = self._machine.boot_ns() - seen_ns
+            self._feed.send(stamp_ms, self._machine.wall_ns() - ago_ns, seen_ns)
+
+    def told(self, date_ms: UtcMs, asked_ns: int, seen_ns: int, host: str) -> None:
+        if seen_ns - asked_ns > _SLOW_NS:
+            return
+        self._look()
+        # It was written after the question and before the answer, up to a second after what it says.
+        waited_ms, seen_ms = (seen_ns - asked_ns) // 1_000_000, seen_ns // 1_000_000
+        self._keeper.hear(Source.TLS, host, (date_ms, UtcMs(date_ms + 1000 + waited_ms)), seen_ms)
+        self._keeper.judge(seen_ms)
+
+    def recall(self, past: Sequence[Boot]) -> None:
+        self._keeper.recall(past)
+        known = [boot for boot in past if boot.offset_ms is not None]
+        if known and known[-1].rtc_good and (rtc_ms := self._machine.rtc_ms()) is not None:
+            self._keeper.hear(Source.RTC, "", (rtc_ms, UtcMs(rtc_ms + 1000)), self._at_ms())
+
+    def record(self, *, stopping: bool = False) -> Boot:
+        return self._keeper.record(self._at_ms(), self._machine.rtc_ms() if stopping else None)
+
+    def _at_ms(self) -> int:
+        return self._machine.boot_ns() // 1_000_000
+
+    def _look(self) -> None:
+        now_ns = self._machine.boot_ns()
+        if self._asked_ns is not None and now_ns - self._asked_ns < _ASK_KERNEL_NS:
+            return
+        self._asked_ns = now_ns
+        if self._machine.synchronised():
+            before_ns = self._machine.boot_ns()
+            wall_ms = UtcMs(self._machine.wall_ns() // 1_000_000)
+            at_ms = (before_ns + self._machine.boot_ns()) // 2_000_000
+            self._keeper.hear(Source.KERNEL, "", (wall_ms, wall_ms), at_ms)
+        self._keeper.judge(now_ns // 1_000_000)
 
     def allowance_ms(self, limit_ms: int) -> int:
         return limit_ms
@@ -92,12 +138,57 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        # In steps: the clock may be set while we wait.
+        # In steps: the time may be learned or moved while we wait.
         while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left_ms / 1000, 30))
 
 
-class FastClock:
+def system_clock(settings: ClockSettings) -> SystemClock:
+    """The machine's clock as `[clock]` asks for it."""
+    machine = Machine() if settings.rtc else Machine(rtc_ms=no_rtc)
+    feed = ChronyFeed(settings.chrony_socket) if settings.chrony_socket else None
+    return SystemClock(machine, feed=feed)
+
+
+class Undisputed:
+    """What a clock that needs no evidence says when it is asked for some: clocks that are moved by hand."""
+
+    dispute = ""
+    refused: Mapping[str, int] = {}
+    trust: Trust
+
+    def __init__(self) -> None:
+        self.boot_id = f"process-{uuid.uuid4().hex}"
+
+    def boot_ns(self) -> int:
+        raise NotImplementedError
+
+    def utc_of(self, boot_ns: int) -> UtcMs:
+        raise NotImplementedError
+
+    def sources(self) -> Sequence[SourceStatus]:
+        return ()
+
+    def told(self, date_ms: UtcMs, asked_ns: int, seen_ns: int, host: str) -> None:
+        """It needs no evidence."""
+
+    def recall(self, past: Sequence[Boot]) -> None:
+        """Another run of it is another clock."""
+
+    def record(self, *, stopping: bool = False) -> Boot:
+        at_ms = self.boot_ns() // 1_000_000
+        trust, known = self.trust, self.trust is not Trust.UNKNOWN
+        return Boot(
+            id=self.boot_id,
+            first_ms=0,
+            last_ms=at_ms,
+            offset_ms=self.utc_of(0) if known else None,
+            trust=trust.value,
+            learned_ms=at_ms if known else None,
+        )
+
+
+class FastClock(Undisputed):
     """A clock that runs `speed` times as fast from a given start: for the demo, tests and rehearsals.
 
     It follows the simulated meter: processes that were started seconds apart would otherwise be minutes
@@ -106,6 +197,7 @@ class FastClock:
     """
 
     def __init__(self, speed: float, start_ms: UtcMs | None = None) -> None:
+        super().__init__()
         self.speed = speed
         self._real_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._start_ns = (start_ms * 1_000_000) if start_ms is not None else time.time_ns()
@@ -122,13 +214,13 @@ class FastClock:
         return UtcMs((self._start_ns + boot_ns) // 1_000_000)
 
     @property
-    def trust(self) -> Trust:
+    def trust(self) -> Trust:  # type: ignore[override]  # read only here
         """Known once a meter's stamps were followed, or when no meter with a clock turned up."""
         if self._agreed:
             return Trust.METER
         return Trust.TRUSTED if self.boot_ns() > _NO_METER_S * self.speed * 1e9 else Trust.UNKNOWN
 
-    def offer(self, stamp_ms: UtcMs, seen_ns: int) -> None:
+    def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None:
         last, self._last = self._last, (stamp_ms, seen_ns)
         if last is None:
             return

@@ -101,6 +101,18 @@ class Control(Settings, frozen=True):
     socket: str = ""
 
 
+class ClockSettings(Settings, frozen=True):
+    """`[clock]`: where the time comes from.
+
+    Attributes:
+        rtc: Whether the machine's clock that runs without power is listened to at a start.
+        chrony_socket: chrony's socket (`refclock SOCK`), to which the meter's time is sent; empty: none.
+    """
+
+    rtc: bool = True
+    chrony_socket: str = ""
+
+
 class Delivery(Settings, frozen=True):
     """`[delivery]`: what all uplinks share.
 
@@ -120,6 +132,7 @@ class Config(Settings, frozen=True):
     half_hours: HalfHours = msgspec.field(default_factory=HalfHours)
     page: Page = msgspec.field(default_factory=Page)
     control: Control = msgspec.field(default_factory=Control)
+    clock: ClockSettings = msgspec.field(default_factory=ClockSettings)
     delivery: Delivery = msgspec.field(default_factory=Delivery)
     drivers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     uplinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)

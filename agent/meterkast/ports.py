@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from meterkast.model.boot import Boot
 from meterkast.model.channel import Channel
+from meterkast.model.clock_episode import ClockEpisode
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
@@ -35,6 +37,7 @@ from meterkast.model.product import (
 from meterkast.model.reading import Batch, Frames
 from meterkast.model.time import UtcMs
 from meterkast.model.units import Unit
+from meterkast.model.untimed import Untimed
 
 
 class Trust(StrEnum):
@@ -45,10 +48,31 @@ class Trust(StrEnum):
     TRUSTED = "trusted"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStatus:
+    """One source of time, for the page.
+
+    Attributes:
+        name: Which, in a person's words.
+        off_ms: How far it is ahead of the time in force.
+        heard_ms: When it spoke last.
+        believed: Whether it is one of those that are followed.
+        outvoted: Whether others agree on something else.
+    """
+
+    name: str
+    off_ms: int
+    heard_ms: UtcMs
+    believed: bool
+    outvoted: bool
+
+
 class Clock(Protocol):
     """The only source of time. Everything else is handed it."""
 
     speed: float
+    boot_id: str
+    """The kernel's id of this boot: `boot_ns` counts from its start."""
 
     def now_ms(self) -> UtcMs:
         """UTC now, by the offset in force."""
@@ -62,8 +86,36 @@ class Clock(Protocol):
     @property
     def trust(self) -> Trust: ...
 
-    def offer(self, stamp_ms: UtcMs, seen_ns: int) -> None:
-        """A meter's telegram stamp and when it arrived, as evidence of the time."""
+    @property
+    def dispute(self) -> str:
+        """Which sources of the time disagree, in one sentence; nothing is sent then. Empty: none."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """What sources said that cannot be, by reason, since the start."""
+
+    def sources(self) -> Sequence[SourceStatus]:
+        """What each source of the time says."""
+
+    def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None:
+        """A meter's telegram stamp and when it arrived, as evidence of the time.
+
+        Args:
+            meter: Which meter, where there may be several.
+        """
+
+    def told(self, date_ms: UtcMs, asked_ns: int, seen_ns: int, host: str) -> None:
+        """A platform's `Date`, cut off to a second, from an answer over verified TLS.
+
+        Args:
+            asked_ns, seen_ns: `boot_ns` at the question and at the answer.
+        """
+
+    def recall(self, past: Sequence[Boot]) -> None:
+        """What earlier runs knew of the time, oldest first; once, before anything is read."""
+
+    def record(self, *, stopping: bool = False) -> Boot:
+        """This boot, as it is to be kept."""
 
     def allowance_ms(self, limit_ms: int) -> int:
         """A limit on lateness in gateway time, widened by what a fast clock makes of real processing time."""
@@ -194,6 +246,8 @@ class Keep:
         composed: How far each (uplink, stream) is composed after this.
         closed: How far each (property, length in ms) is closed after this.
         now_ms: When.
+        untimed: Samples whose time is not known yet; one block, of the boot in `boot`.
+        boot: This boot, where it is time to keep what is known of it.
     """
 
     now_ms: UtcMs
@@ -205,6 +259,12 @@ class Keep:
     items: Sequence[NewItem] = ()
     composed: Mapping[tuple[str, str], UtcMs] | None = None
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
+    untimed: Sequence[Untimed] = ()
+    boot: Boot | None = None
+
+
+Place = Callable[[Sequence[Untimed]], Sequence[Frames]]
+"""Gives samples their time, now that it is known; what cannot be placed is left out and counted."""
 
 
 class Store(Inventory, Protocol):
@@ -251,6 +311,26 @@ class Store(Inventory, Protocol):
 
     async def channels(self) -> Sequence[Channel]:
         """All channels there ever were, by uplink, stream, name and begin."""
+
+    async def boots(self) -> Sequence[Boot]:
+        """The boots that are remembered, oldest first."""
+
+    async def has_untimed(self) -> bool:
+        """Whether there are samples without a time, of any boot."""
+
+    async def learn(self, boot: Boot, place: Place) -> tuple[int, int]:
+        """The time of a boot is known: in one transaction its samples get theirs, in the order they came,
+        and each earlier boot that never knew it becomes a clock episode.
+
+        Returns:
+            Ids of the first and last block that were made; (1, 0) where there were none.
+        """
+
+    def blocks(self, first: int, last: int) -> AsyncIterator[Sequence[Frames]]:
+        """The blocks of those ids, in their order."""
+
+    async def clock_episodes(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[ClockEpisode]:
+        """Boots that never knew the time and lie between two instants that overlap (after, until]."""
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""
@@ -408,6 +488,9 @@ class Uplink(Protocol):
 
     def due_ms(self, end_ms: UtcMs) -> UtcMs:
         """When items of that interval may be sent (the end itself, or a daily time)."""
+
+    async def ask_time(self) -> None:
+        """Have the far end say what time it is (`Clock.told`), sending nothing else; silent if it cannot."""
 
     async def idle(self) -> None:
         """Nothing is left to send: close the connection or keep it, as the platform asks."""

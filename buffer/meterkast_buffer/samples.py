@@ -39,7 +39,7 @@ def _rows(table: Frames) -> int:
 
 
 @dataclass(slots=True)
-class _Numbers:
+class Numbers:
     """What a transaction added; comes into force when it is committed."""
 
     last_id: int
@@ -70,32 +70,43 @@ class Samples:
             self._know(unpack_layout(columns), number)
         self._last_id = (await self._database.rows("SELECT coalesce(max(id), 0) FROM blocks"))[0][0]
 
-    async def insert(
-        self, connection: aiosqlite.Connection, frames: Sequence[Frames], now_ms: UtcMs
-    ) -> _Numbers:
-        """Add one block, in a transaction of the caller; none where there is no sample.
+    def begin(self) -> Numbers:
+        """What a transaction adds, empty yet; `apply` takes it once it is committed."""
+        return Numbers(self._last_id)
 
-        Returns:
-            What `apply` takes once the transaction is committed.
-        """
-        # Tables of one length beside one another pack better: a radio network is two hundred little ones.
-        filled = sorted((table for table in frames if table.times), key=_rows)
-        if not filled:
-            return _Numbers(self._last_id)
-        added = _Numbers(max(now_ms, self._last_id + 1))
+    async def pack(self, connection: aiosqlite.Connection, frames: Sequence[Frames], added: Numbers) -> bytes:
+        """The block of some tables, in a transaction of the caller; layouts that are new are kept."""
+        new: dict[Layout, int] = {}
 
         def number(layout: Layout) -> int:
             known = self._numbers.get(layout) or added.layouts.get(layout)
             if known is None:
-                known = added.layouts[layout] = len(self._numbers) + len(added.layouts) + 1
+                known = len(self._numbers) + len(added.layouts) + 1
+                new[layout] = added.layouts[layout] = known
             return known
 
-        data = encode(filled, number)
-        if added.layouts:
+        data = encode(frames, number)
+        if new:
             await connection.executemany(
                 "INSERT INTO layouts (id, columns) VALUES (?, ?)",
-                [(new, pack_layout(layout)) for layout, new in added.layouts.items()],
+                [(one, pack_layout(layout)) for layout, one in new.items()],
             )
+        return data
+
+    async def insert(
+        self, connection: aiosqlite.Connection, frames: Sequence[Frames], now_ms: UtcMs, added: Numbers
+    ) -> None:
+        """Add one block, in a transaction of the caller; none where there is no sample.
+
+        Args:
+            added: Of that transaction; see `begin`.
+        """
+        # Tables of one length beside one another pack better: a radio network is two hundred little ones.
+        filled = sorted((table for table in frames if table.times), key=_rows)
+        if not filled:
+            return
+        data = await self.pack(connection, filled, added)
+        added.last_id = max(now_ms, added.last_id + 1)
         first_ms, last_ms = span(filled)
         await connection.execute(
             "INSERT INTO blocks (id, first_ms, last_ms, data) VALUES (?, ?, ?, ?)",
@@ -106,9 +117,16 @@ class Samples:
                 "INSERT INTO strays (block_id, first_ms, last_ms) VALUES (?, ?, ?)",
                 (added.last_id, first_ms, last_ms),
             )
-        return added
 
-    def apply(self, added: _Numbers) -> None:
+    def unpack(self, data: bytes) -> list[Frames]:
+        """The tables of a block.
+
+        Raises:
+            BlockError: It is damaged.
+        """
+        return decode(data, self._layouts)
+
+    def apply(self, added: Numbers) -> None:
         """Take over what a committed transaction added."""
         self._last_id = added.last_id
         for layout, number in added.layouts.items():
@@ -139,6 +157,11 @@ class Samples:
             if stray > high:
                 async for frames in self._page(stray - 1, stray, since_ms, until):
                     yield frames
+
+    async def between(self, first: int, last: int) -> AsyncIterator[list[Frames]]:
+        """The blocks of those ids, in their order; a damaged one is left out, as by `select`."""
+        async for frames in self._page(first - 1, last, -_END, _END):
+            yield frames
 
     async def _page(
         self, after_id: int, until_id: int, since: int, until: int

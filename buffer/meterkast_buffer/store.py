@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import aiosqlite
 
+from meterkast.model.boot import Boot
 from meterkast.model.channel import Channel
+from meterkast.model.clock_episode import ClockEpisode
 from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
@@ -36,9 +38,10 @@ from meterkast.model.product import (
 )
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep, StorageStatus, Store
+from meterkast.ports import Keep, Place, StorageStatus, Store
 from meterkast_buffer.availabilities import Availabilities
 from meterkast_buffer.books import Books
+from meterkast_buffer.boots import Boots
 from meterkast_buffer.catalog import Catalog
 from meterkast_buffer.channels import Channels
 from meterkast_buffer.database import Database
@@ -53,6 +56,7 @@ from meterkast_buffer.refusal import file_bytes, free_bytes, primary_code
 from meterkast_buffer.retention import EVIDENCE_MONTHS, YEARS_AT_LEAST, Retention
 from meterkast_buffer.samples import Samples
 from meterkast_buffer.state import Texts
+from meterkast_buffer.untimed import UntimedBlocks
 
 
 async def open_store(
@@ -103,6 +107,8 @@ class SqliteStore:
         self._installations = Installations(database)
         self._pendings = Pendings(database)
         self._samples = Samples(database)
+        self._boots = Boots(database)
+        self._untimed = UntimedBlocks(database, self._samples, self._boots, retention.samples_days)
         self._half_hours = HalfHours(database)
         self._epochs = Epochs(database)
         self._evidence = EvidenceRows(database)
@@ -129,13 +135,19 @@ class SqliteStore:
         Raises:
             StorageError: The database refused: the disk is full or failed, or a half-hour was kept before.
         """
-        aged = self._retention.due(what.now_ms)
+        # By a time that is not known nothing is old.
+        unknown = what.boot is not None and what.boot.offset_ms is None
+        aged = not unknown and self._retention.due(what.now_ms)
 
         async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
             if aged:
                 # First, so that the pages that come free take what is new.
                 await self._retention.step(connection, what.now_ms)
-            added = await self._samples.insert(connection, what.frames, what.now_ms)
+            added = self._samples.begin()
+            await self._samples.insert(connection, what.frames, what.now_ms, added)
+            if what.boot is not None:
+                await self._boots.put(connection, what.boot)
+                await self._untimed.insert(connection, what.untimed, what.boot, added)
             await self._half_hours.insert(connection, what.half_hours)
             await self.books.seals.amend(connection, what.half_hours)
             await self._channels.insert(connection, what.channels)
@@ -210,6 +222,26 @@ class SqliteStore:
     async def channels(self) -> Sequence[Channel]:
         """All channels there ever were, by uplink, stream, name and begin."""
         return await self._channels.all()
+
+    async def boots(self) -> Sequence[Boot]:
+        """The boots that are remembered, oldest first."""
+        return await self._boots.all()
+
+    async def has_untimed(self) -> bool:
+        """Whether there are samples without a time, of any boot."""
+        return await self._untimed.any()
+
+    async def learn(self, boot: Boot, place: Place) -> tuple[int, int]:
+        """Give a boot's samples their time, and make clock episodes of earlier boots that never knew it."""
+        return await self._untimed.learn(boot, place)
+
+    def blocks(self, first: int, last: int) -> AsyncIterator[Sequence[Frames]]:
+        """The blocks of those ids, in their order."""
+        return self._samples.between(first, last)
+
+    async def clock_episodes(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[ClockEpisode]:
+        """Boots that never knew the time, between instants that overlap (after, until]; oldest first."""
+        return await self._boots.episodes(after_ms, until_ms)
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

@@ -6,11 +6,12 @@ import asyncio
 import heapq
 import itertools
 
+from meterkast.clock import Undisputed
 from meterkast.model.time import UtcMs
 from meterkast.ports import Trust
 
 
-class SteppedClock:
+class SteppedClock(Undisputed):
     """`set` moves it and wakes who waited for that.
 
     Attributes:
@@ -20,6 +21,7 @@ class SteppedClock:
     speed = 1.0
 
     def __init__(self, start_ms: UtcMs) -> None:
+        super().__init__()
         self.trust = Trust.TRUSTED
         self._start_ms = start_ms
         self._now_ms = start_ms
@@ -47,7 +49,7 @@ class SteppedClock:
     def utc_of(self, boot_ns: int) -> UtcMs:
         return UtcMs(self._start_ms + boot_ns // 1_000_000)
 
-    def offer(self, stamp_ms: UtcMs, seen_ns: int) -> None:
+    def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None:
         """It needs no evidence."""
 
     def allowance_ms(self, limit_ms: int) -> int:

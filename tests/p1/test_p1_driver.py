@@ -34,7 +34,7 @@ class StubClock:
     def boot_ns(self) -> int:
         return 5_000_000_000
 
-    def offer(self, stamp_ms: int, seen_ns: int) -> None:
+    def offer(self, stamp_ms: int, seen_ns: int, meter: str = "") -> None:
         self.offered.append((stamp_ms, seen_ns))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meterkast.clock import Undisputed
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream
 from meterkast.model.errors import NotDeliveredError, RejectedError, StorageError
 from meterkast.model.half_hour import HalfHour
@@ -22,12 +23,13 @@ START = UtcMs(1_773_154_800_000)
 Answer = Callable[[str, Sequence[Item]], Exception | None]
 
 
-class VirtualClock:
+class VirtualClock(Undisputed):
     """Gateway time that passes only by `pass_s`; everything that is due on the way runs in its order."""
 
     speed = 1.0
 
     def __init__(self) -> None:
+        super().__init__()
         self._now_ms = int(START)
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
@@ -43,7 +45,7 @@ class VirtualClock:
     def utc_of(self, boot_ns: int) -> UtcMs:
         return UtcMs(START + boot_ns // 1_000_000)
 
-    def offer(self, stamp_ms: UtcMs, seen_ns: int) -> None: ...
+    def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None: ...
 
     def allowance_ms(self, limit_ms: int) -> int:
         return limit_ms
@@ -136,6 +138,7 @@ class Platform:
     taken: dict[str, list[bytes]] = field(default_factory=dict)
     gate: asyncio.Event | None = None
     idled: int = 0
+    asked_time: int = 0
     closed: int = 0
 
     def wanted(self) -> Sequence[Wanted]:
@@ -159,6 +162,9 @@ class Platform:
 
     def due_ms(self, end_ms: UtcMs) -> UtcMs:
         return UtcMs(end_ms + self.delay_ms)
+
+    async def ask_time(self) -> None:
+        self.asked_time += 1
 
     async def idle(self) -> None:
         self.idled += 1

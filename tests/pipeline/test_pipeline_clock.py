@@ -2,109 +2,358 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import meterkast.clock as clocks
-from meterkast.clock import STAMP_LIMIT_MS, FastClock, SystemClock, kernel_synchronised
-from meterkast.model.time import UtcMs
+import meterkast.timing.machine as machines
+from meterkast.clock import FastClock, SystemClock
+from meterkast.model.boot import Boot
+from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs, iso_utc
 from meterkast.ports import Clock, Trust
+from meterkast.timing.chrony import ChronyFeed
 
 SECOND_NS = 1_000_000_000
 START = UtcMs(1_773_154_800_000)
+BUILT = UtcMs(START - 30 * DAY_MS)
 
 
 class Machine:
-    """The machine's own clocks, as a test sets them."""
+    """The machine's own clocks, as a test sets them; it passes for a `timing.machine.Machine`."""
 
     def __init__(self) -> None:
-        self.boot_ns = 1_000 * SECOND_NS
+        self.boot = 1_000 * SECOND_NS
         self.utc_ns = START * 1_000_000
-        self.synchronised = False
+        self.rtc: UtcMs | None = None
+        self.good = False
         self.asked = 0
+        self.boot_id = "boot-1"
 
     def passes(self, seconds: float) -> None:
-        self.boot_ns += int(seconds * SECOND_NS)
+        self.boot += int(seconds * SECOND_NS)
         self.utc_ns += int(seconds * SECOND_NS)
 
-    def kernel(self) -> bool:
+    def boot_ns(self) -> int:
+        return self.boot
+
+    def wall_ns(self) -> int:
+        return self.utc_ns
+
+    def rtc_ms(self) -> UtcMs | None:
+        return self.rtc
+
+    def synchronised(self) -> bool:
         self.asked += 1
-        return self.synchronised
+        return self.good
+
+    def clock(self, **more: object) -> SystemClock:
+        return SystemClock(self, built_ms=BUILT, **more)  # type: ignore[arg-type]  # it has all that is asked
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     made = Machine()
-    monkeypatch.setattr(clocks.time, "clock_gettime_ns", lambda _: made.boot_ns)
+    # For the fast clock, which asks the time module itself.
+    monkeypatch.setattr(clocks.time, "clock_gettime_ns", lambda _: made.boot)
     monkeypatch.setattr(clocks.time, "time_ns", lambda: made.utc_ns)
-    monkeypatch.setattr(clocks, "kernel_synchronised", made.kernel)
     yield made
     monkeypatch.undo()  # before the event loop is closed
 
 
-def test_kernel_is_asked_for_real() -> None:
-    assert kernel_synchronised() in (True, False)
+def stamps(clock: SystemClock, machine: Machine, off_ms: int = 0, count: int = 2, meter: str = "p1") -> None:
+    """Telegrams, ten seconds apart, of a meter whose clock is so far off the truth."""
+    for _ in range(count):
+        machine.passes(10)
+        true_ms = START + (machine.boot - 1_000 * SECOND_NS) // 1_000_000
+        clock.offer(UtcMs(true_ms + off_ms), machine.boot, meter)
+
+
+def date(clock: SystemClock, machine: Machine, off_ms: int = 0, host: str = "far") -> None:
+    """An answer of a platform over TLS that took a fifth of a second."""
+    true_ms = START + (machine.boot - 1_000 * SECOND_NS) // 1_000_000
+    clock.told(UtcMs((true_ms + off_ms) // 1000 * 1000), machine.boot - SECOND_NS // 5, machine.boot, host)
+
+
+def true_ms(machine: Machine) -> int:
+    return START + (machine.boot - 1_000 * SECOND_NS) // 1_000_000
+
+
+def test_machine_is_asked_for_real() -> None:
+    real = machines.Machine()
+    assert real.synchronised() in (True, False)
+    assert real.boot_id == machines.boot_id()
+    assert real.boot_ns() > 0
+    assert real.rtc_ms() is None or real.rtc_ms() > 0  # type: ignore[operator]
+    assert machines.no_rtc() is None
 
 
 def test_machine_that_is_not_synchronised_is_not_believed(machine: Machine) -> None:
-    clock = SystemClock()
+    clock = machine.clock()
+    machine.passes(3600)
     assert clock.trust is Trust.UNKNOWN
-    assert clock.now_ms() == START
+    assert clock.now_ms() == START + 3_600_000
 
 
-def test_kernel_is_asked_again_after_ten_seconds_and_its_word_is_kept(machine: Machine) -> None:
-    clock = SystemClock()
+def test_synchronised_clock_is_believed_after_half_a_minute_in_which_no_one_objects(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
     assert clock.trust is Trust.UNKNOWN
-    machine.synchronised = True
-    machine.passes(9)
-    assert clock.trust is Trust.UNKNOWN
-    assert machine.asked == 1
-    machine.passes(2)
+    machine.passes(31)
     assert clock.trust is Trust.TRUSTED
-    machine.synchronised = False
+    machine.good = False
     machine.passes(100)
     assert clock.trust is Trust.TRUSTED
-    assert machine.asked == 2
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+    assert [(one.name, one.believed) for one in clock.sources()] == [("system clock", True)]
 
 
-def test_two_telegrams_in_a_row_that_agree_are_believed(machine: Machine) -> None:
-    clock = SystemClock()
-    clock.offer(UtcMs(START + STAMP_LIMIT_MS), machine.boot_ns)
+def test_kernel_is_asked_once_in_ten_seconds(machine: Machine) -> None:
+    clock = machine.clock()
+    for _ in range(100):
+        machine.passes(1)
+        assert clock.trust is Trust.UNKNOWN
+    assert machine.asked == 10
+
+
+def test_two_telegrams_in_a_row_are_enough_for_a_meters_time(machine: Machine) -> None:
+    machine.utc_ns = 0  # the year 1970
+    clock = machine.clock()
+    assert clock.now_ms() == BUILT, "it is later than the release was made"
+    stamps(clock, machine, count=1)
     assert clock.trust is Trust.UNKNOWN
-    machine.passes(1)
-    clock.offer(UtcMs(START + 1000 - STAMP_LIMIT_MS), machine.boot_ns)
+    stamps(clock, machine, count=1)
     assert clock.trust is Trust.METER
-    machine.synchronised = True
-    machine.passes(11)
+    assert clock.now_ms() == true_ms(machine)
+
+
+def test_meter_and_system_clock_that_agree_are_trusted_at_once(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
+    assert clock.trust is Trust.UNKNOWN
+    stamps(clock, machine, 40_000)
     assert clock.trust is Trust.TRUSTED
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1, "the exact one of the two counts"
 
 
-def test_stamp_that_disagrees_begins_the_count_again(machine: Machine) -> None:
-    clock = SystemClock()
-    for offset in (0, STAMP_LIMIT_MS + 1, 0):
-        clock.offer(UtcMs(START + offset), machine.boot_ns)
+def test_meter_that_stands_still_is_not_believed(machine: Machine) -> None:
+    clock = machine.clock()
+    for _ in range(20):
+        machine.passes(10)
+        clock.offer(START, machine.boot, "p1")
     assert clock.trust is Trust.UNKNOWN
-    clock.offer(START, machine.boot_ns)
-    assert clock.trust is Trust.METER
-    clock.offer(UtcMs(START + 10 * STAMP_LIMIT_MS), machine.boot_ns)
-    assert clock.trust is Trust.METER
+    assert clock.refused == {"meter: its clock stood still or jumped": 19}
 
 
-def test_instants_of_this_boot_follow_the_clock_when_it_is_set(machine: Machine) -> None:
-    clock = SystemClock()
+def test_what_is_earlier_than_the_release_or_the_last_known_time_is_refused_and_counted(
+    machine: Machine,
+) -> None:
+    clock = machine.clock()
+    known = Boot(id="boot-0", first_ms=0, last_ms=5_000, offset_ms=START - HOUR_MS - 5_000, trust="trusted")
+    clock.recall([known])
+    stamps(clock, machine, -2 * HOUR_MS, count=3)
+    machine.good, machine.utc_ns = True, (START - 2 * HOUR_MS) * 1_000_000
+    machine.passes(60)
+    assert clock.trust is Trust.UNKNOWN
+    assert clock.refused == {
+        "meter: earlier than the last known time": 3,
+        "system clock: earlier than the last known time": 1,
+    }
+    assert clock.now_ms() >= START - HOUR_MS
+
+
+def test_meter_alone_that_is_a_year_ahead_of_the_last_known_time_waits_for_another(machine: Machine) -> None:
+    clock = machine.clock()
+    clock.recall([Boot(id="boot-0", first_ms=0, last_ms=0, offset_ms=START - HOUR_MS, trust="trusted")])
+    stamps(clock, machine, 365 * DAY_MS, count=4)
+    assert clock.trust is Trust.UNKNOWN
+    assert "meter: months ahead of the last known time, and nobody confirms it" in clock.refused
+    date(clock, machine, 365 * DAY_MS)
+    assert clock.trust is Trust.TRUSTED, "the gateway lay in a drawer for a year"
+
+
+@pytest.mark.parametrize("off_ms", [61_000, -61_000, HOUR_MS, 5 * 366 * DAY_MS])
+def test_system_clock_and_meter_that_disagree_from_the_start_leave_the_time_unknown(
+    machine: Machine, off_ms: int
+) -> None:
+    machine.good = True
+    clock = machine.clock()
+    stamps(clock, machine, off_ms, count=12)
+    assert clock.trust is Trust.UNKNOWN
+    assert clock.dispute == (
+        f"Clocks disagree: the system clock says {iso_utc(UtcMs(true_ms(machine)))}, "
+        f"the meter p1 says {iso_utc(UtcMs(true_ms(machine) + off_ms))}."
+    )
+    date(clock, machine)
+    assert clock.trust is Trust.TRUSTED
+    assert clock.dispute == ""
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+    assert [one.name for one in clock.sources() if one.outvoted] == ["meter p1"]
+
+
+def test_platform_decides_against_a_wrong_time_service(machine: Machine) -> None:
+    machine.good = True
+    machine.utc_ns += HOUR_MS * 1_000_000
+    clock = machine.clock()
+    stamps(clock, machine, count=2)
+    assert clock.trust is Trust.UNKNOWN
+    date(clock, machine)
+    assert clock.trust is Trust.TRUSTED
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1_000
+
+
+def test_two_against_two_is_a_dispute(machine: Machine) -> None:
+    clock = machine.clock()
+    stamps(clock, machine, meter="p1")
+    date(clock, machine, host="one")
+    assert clock.trust is Trust.TRUSTED
+    stamps(clock, machine, HOUR_MS, meter="p2")
+    assert clock.dispute == ""
+    date(clock, machine, HOUR_MS, host="two")
+    assert "Clocks disagree" in clock.dispute
+    assert clock.trust is Trust.TRUSTED, "what was gained is kept"
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1_000
+
+
+def test_platform_alone_is_not_believed_nor_an_answer_that_took_too_long(machine: Machine) -> None:
+    clock = machine.clock()
+    for _ in range(10):
+        machine.passes(60)
+        date(clock, machine)
+        clock.told(START, machine.boot - 2 * SECOND_NS, machine.boot, "slow")
+    assert clock.trust is Trust.UNKNOWN
+    assert [one.name for one in clock.sources()] == ["platform far"]
+
+
+def test_steps_of_the_system_clock_move_nothing(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
+    assert clock.trust is Trust.UNKNOWN
+    machine.passes(31)
+    assert clock.trust is Trust.TRUSTED
     seen_ns = clock.boot_ns()
-    machine.passes(5)
-    assert clock.utc_of(seen_ns) == START
-    machine.utc_ns += 3_600 * SECOND_NS
-    assert clock.utc_of(seen_ns) == START + 3_600_000
+    before = clock.utc_of(seen_ns)
+    for step_s in (-3_600, 5 * 366 * 86_400, -10 * 366 * 86_400):
+        machine.utc_ns += step_s * SECOND_NS
+        machine.passes(20)
+        assert clock.trust is Trust.TRUSTED
+        assert clock.utc_of(seen_ns) == before
+        assert abs(clock.now_ms() - true_ms(machine)) <= 1
     assert clock.allowance_ms(77) == 77
+
+
+def test_step_of_a_synchronised_clock_is_a_dispute_until_another_agrees(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
+    assert clock.trust is Trust.UNKNOWN
+    machine.passes(31)
+    assert clock.trust is Trust.TRUSTED
+    machine.utc_ns += HOUR_MS * 1_000_000
+    machine.passes(10)
+    assert clock.dispute == "The system clock differs by 3600 s forward from the time that was known."
+    date(clock, machine, HOUR_MS)
+    assert clock.dispute == ""
+    assert abs(clock.now_ms() - true_ms(machine) - HOUR_MS) <= 1
+
+
+def test_slow_drift_is_followed_without_a_step(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
+    steps = []
+    for _ in range(3 * 360):
+        machine.passes(10)
+        machine.utc_ns += 300_000  # the crystal is 30 ppm slow
+        before = clock.now_ms()
+        assert clock.trust in (Trust.UNKNOWN, Trust.TRUSTED)
+        steps.append(clock.now_ms() - before)
+    assert clock.trust is Trust.TRUSTED
+    assert abs(clock.now_ms() - machine.utc_ns // 1_000_000) <= 1
+    assert max(map(abs, steps[10:])) <= 1
+
+
+def test_meters_time_gives_way_to_the_exact_time_at_once(machine: Machine) -> None:
+    clock = machine.clock()
+    stamps(clock, machine, 50_000)
+    assert clock.now_ms() == true_ms(machine) + 50_000
+    machine.good = True
+    stamps(clock, machine, 50_000)
+    assert clock.trust is Trust.TRUSTED
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+
+
+def test_restart_in_the_same_boot_goes_on_with_the_time_that_was_known(machine: Machine) -> None:
+    first = machine.clock()
+    stamps(first, machine)
+    record = first.record()
+    machine.utc_ns -= 400 * DAY_MS * 1_000_000
+    machine.passes(60)
+    again = machine.clock()
+    again.recall([record])
+    assert again.trust is Trust.METER
+    assert again.now_ms() == true_ms(machine)
+    machine.boot_id, machine.boot = "boot-2", 1_000 * SECOND_NS
+    other = machine.clock()
+    other.recall([record])
+    assert other.trust is Trust.UNKNOWN
+    assert other.now_ms() == record.last_utc_ms, "not before what was known last"
+
+
+def test_hardware_clock_counts_after_a_stop_at_which_it_was_right_and_never_alone(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
+    assert clock.trust is Trust.UNKNOWN
+    machine.passes(31)
+    assert clock.trust is Trust.TRUSTED
+    machine.rtc = UtcMs(true_ms(machine))
+    good = clock.record(stopping=True)
+    assert good.rtc_good
+    assert not clock.record().rtc_good
+    machine.rtc = UtcMs(true_ms(machine) + HOUR_MS)
+    assert not clock.record(stopping=True).rtc_good
+    machine.boot_id, machine.good = "boot-2", False
+    machine.rtc = UtcMs(true_ms(machine))
+    again = machine.clock()
+    again.recall([good])
+    assert again.trust is Trust.UNKNOWN
+    date(again, machine)
+    assert again.trust is Trust.TRUSTED
+
+
+def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
+    machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    path = tmp_path / "chrony.sock"
+    clock = machine.clock(feed=ChronyFeed(str(path)))
+    stamps(clock, machine, 2_000, count=3)
+    assert clock.refused == {"meter's time: chrony does not take it": 3}
+    assert [record.message for record in caplog.records if "chrony" in record.message] == [
+        "chrony does not take the meter's time"
+    ]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as chrony:
+        chrony.bind(str(path))
+        chrony.setblocking(False)
+        stamps(clock, machine, 2_000, count=1)
+        seconds, micros, ahead_s, pulse, leap, _, magic = struct.unpack("=qqdiiii", chrony.recv(100))
+        assert (seconds, micros) == divmod(machine.utc_ns // 1000, 1_000_000)
+        assert (round(ahead_s, 6), pulse, leap, magic) == (2.0, 0, 0, 0x534F434B)
+        machine.passes(1)
+        clock.offer(UtcMs(true_ms(machine)), machine.boot, "p1")
+        with pytest.raises(BlockingIOError):
+            chrony.recv(100)
+        # Nobody reads: its buffer fills, and the gateway does not wait for it.
+        stamps(clock, machine, count=3_000)
+    assert clock.trust is Trust.METER
+    assert "chrony takes the meter's time again" in caplog.text
 
 
 async def test_waiting_until_an_instant_notices_that_the_clock_was_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = SystemClock()
+    clock = Machine().clock()
     slept: list[float] = []
     now = [START]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pytest
 
-import meterkast.pipeline.intake as intake_module
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Batch, Column, TimeSource
@@ -132,16 +131,38 @@ def test_reading_that_comes_as_the_time_becomes_known_follows_those_held() -> No
     assert intake.take()[0].rows == [(1,), (2,), (3,)]
 
 
-def test_held_readings_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake_module, "HELD_BATCHES", 5)
-    clock = Hands(trust=Trust.UNKNOWN)
+def test_readings_that_are_kept_without_a_time_get_it_as_they_would_have_on_arrival() -> None:
+    clock = Hands(trust=Trust.UNKNOWN, offset_ms=0)
     intake = Intake(clock)
-    for value in range(8):
-        intake.emit(Batch(B, (value,), clock.passes(1)))
-    assert intake.held == 5
-    assert intake.refused == {"clock unknown for too long": 3}
-    clock.trust = Trust.TRUSTED
-    assert intake.take()[0].rows == [(3,), (4,), (5,), (6,), (7,)]
+    batches = [
+        Batch(B, (1,), clock.passes(1000)),
+        Batch(A, (1, 2), clock.passes(1000), UtcMs(START + 2_500), TimeSource.TELEGRAM),
+        Batch(A, (1, 3), clock.passes(1000), UtcMs(START - DAY_MS), TimeSource.TELEGRAM),
+        Batch(B, (4,), clock.passes(1000), UtcMs(START - 3_600_000), TimeSource.CAPTURE),
+        Batch(B, (5,), clock.passes(1000), UtcMs(START + DAY_MS), TimeSource.CAPTURE),
+        Batch(B, (6,), clock.passes(1000)),
+    ]
+    for batch in batches:
+        intake.emit(batch)
+    kept = intake.take_untimed()
+    assert [(table.layout, table.source, table.seen_ms) for table in kept] == [
+        (B, TimeSource.ARRIVAL, [1000, 6000]),
+        (A, TimeSource.TELEGRAM, [2000, 3000]),
+        (B, TimeSource.CAPTURE, [4000, 5000]),
+    ]
+    assert intake.held == 0
+    intake.emit(Batch(B, (7,), clock.passes(1000)))
+    clock.offset_ms, clock.trust = START, Trust.METER
+    assert intake.take() == [], "what is older has to be timed first"
+    placed = intake.place(kept)
+    assert [(table.layout, table.times, table.rows) for table in placed] == [
+        (B, [START + 1000, START - 3_600_000, START + 6000], [(1,), (4,), (6,)]),
+        (A, [START + 2_500, START + 3000], [(1, 2), (1, 3)]),
+    ]
+    assert intake.refused == {"captured in the future": 1}
+    assert intake.off_stamps == 1
+    intake.resume()
+    assert times(intake) == [START + 7000]
 
 
 def test_readings_are_gathered_by_layout_and_handed_out_once() -> None:

@@ -16,6 +16,7 @@ from meterkast.model.product import Medium, ProductDescription, ProductId, Prope
 from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
+from meterkast.night import Night
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.examine import Examiner
 from meterkast.pipeline.intake import Intake
@@ -121,6 +122,7 @@ class House:
             supervisors=[],
             deliveries={},
             networks={},
+            night=Night(self.store, GRID, self.clock, "mk-test", {}, lambda _: None),
         )
         return examiner.snapshot().refused
 

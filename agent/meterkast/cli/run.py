@@ -6,8 +6,8 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from meterkast.clock import FastClock, SystemClock
-from meterkast.config import load
+from meterkast.clock import FastClock, system_clock
+from meterkast.config import ClockSettings, load
 from meterkast.logs import set_up
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import UtcMs, parse_iso
@@ -35,8 +35,8 @@ def add_clock(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def clock_of(args: argparse.Namespace) -> Clock:
-    """The clock that `--speed` and `--start` ask for.
+def clock_of(args: argparse.Namespace, settings: ClockSettings) -> Clock:
+    """The clock that `--speed`, `--start` and `[clock]` ask for.
 
     Raises:
         ConfigError: They make no clock.
@@ -46,7 +46,7 @@ def clock_of(args: argparse.Namespace) -> Clock:
             f"--speed {args.speed}: must be above 0", hint="Use 1 for real time, 120 for a demo."
         )
     if args.speed == 1 and not args.start:
-        return SystemClock()
+        return system_clock(settings)
     return FastClock(args.speed, start_of(args.start))
 
 
@@ -67,7 +67,7 @@ def start_of(text: str) -> UtcMs | None:
 def run(args: argparse.Namespace) -> int:
     """Run the gateway until it is told to stop."""
     config = load(args.config)
-    clock = clock_of(args)
+    clock = clock_of(args, config.clock)
     set_up(args.log_level)
     from meterkast.app import main
 

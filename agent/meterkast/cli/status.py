@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def as_text(snapshot: Snapshot) -> str:
     """The snapshot in a few lines for a terminal."""
     lines = [snapshot.sentence, "", f"clock     {snapshot.clock.trust}, {snapshot.clock.local}"]
+    lines += [f"          {one.name}: {one.off_s:+.0f} s, {one.verdict}" for one in snapshot.clock.sources]
     lines += [
         f"driver    {driver.name}: {driver.state}. {driver.detail}".rstrip() for driver in snapshot.drivers
     ]

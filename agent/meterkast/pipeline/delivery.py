@@ -54,6 +54,9 @@ STUBBORN = 3
 CLOCK_S = 10.0
 """How often the clock is asked again while the time is unknown."""
 
+ASK_S = 300.0
+"""How often a platform is asked for the time while it is unknown or in dispute."""
+
 PAGE = 200
 """Items read from the outbox at once."""
 
@@ -115,6 +118,7 @@ class Delivery:
         self.failures = 0
         self.last_acknowledged_ms: UtcMs | None = None
         self.last_receipt = ""
+        self._asked_ms: UtcMs | None = None
         self.quarantined: list[Item] = []
 
     def announce(self) -> None:
@@ -181,8 +185,12 @@ class Delivery:
             self._pace.rest()
             await self.uplink.idle()
             return None
-        if self._clock.trust is Trust.UNKNOWN:
-            self._say("waiting", "The time is not known yet, so nothing is sent.", "")
+        if self._clock.trust is Trust.UNKNOWN or self._clock.dispute:
+            unknown = "The time is not known yet, so nothing is sent."
+            self._say("waiting", self._clock.dispute or unknown, "It goes on by itself.")
+            if self._asked_ms is None or not 0 <= now_ms - self._asked_ms < ASK_S * 1000:
+                self._asked_ms = now_ms
+                await self.uplink.ask_time()
             return CLOCK_S
         if self._doubt_until_ms is None:
             # Acknowledgements are not flushed one by one: after a power cut any of these may be there.
@@ -226,7 +234,7 @@ class Delivery:
         waiting, until_s, busy = deque(names), loop.time() + ROUND_S, set[str]()
 
         async def worker() -> None:
-            while waiting and loop.time() < until_s and self.retry_at_ms <= self._clock.now_ms():
+            while waiting and loop.time() < until_s and self._may_send():
                 name = waiting.popleft()
                 busy.add(name)
                 await self._deliver_stream(name, TURN_S)
@@ -260,7 +268,7 @@ class Delivery:
     async def _drain(self, name: str, state: StreamState, until_s: float) -> None:
         state.page = []
         intended: set[ItemId] = set()
-        while self.retry_at_ms <= self._clock.now_ms():
+        while self._may_send():
             batch = await self._next_batch(name, state)
             if not batch:
                 return
@@ -285,6 +293,10 @@ class Delivery:
     def _tried(self, item: Item) -> Item:
         in_doubt = self._doubt_until_ms is not None and item.at_ms <= self._doubt_until_ms
         return replace(item, tries=item.tries + (2 if in_doubt else 1))
+
+    def _may_send(self) -> bool:
+        # A platform's answer may have told that the time is in dispute.
+        return self.retry_at_ms <= self._clock.now_ms() and not self._clock.dispute
 
     async def _next_batch(self, name: str, state: StreamState) -> list[Item]:
         now_ms = self._clock.now_ms()

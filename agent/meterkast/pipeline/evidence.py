@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import insort_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour
@@ -22,12 +22,12 @@ QUARTER_MS = 15 * MINUTE_MS
 REMEMBERED = CONFIRMATIONS + 1
 """As many readings of a register may be held back at a boundary, and the one before them closes it."""
 
-KEPT_MS = 2 * HOUR_MS
-"""How long it is remembered: M-Bus values of the hour close their half-hour 75 minutes late."""
-
 _HELD_MS = 10 * SECOND_MS
 # Meters send every 1 to 10 s: of the telegrams that wait for a clock, one in so long before each quarter is
 # the newest of its quarter.
+
+KEPT_MS = 2 * HOUR_MS
+"""How long it is remembered: M-Bus values of the hour close their half-hour 75 minutes late."""
 
 
 @dataclass(slots=True)
@@ -132,14 +132,13 @@ class Raws:
         return newest
 
 
-def lean(batch: Batch) -> Batch:
-    """A batch that waits for the clock, perhaps for hours with thousands of others: its raw bytes stay only
-    where its own stamp says that it may close a half-hour.
+def may_close(batch: Batch) -> bool:
+    """Whether a batch that waits for the clock may be what closes a half-hour, by its own stamp.
+
+    It may wait for hours with thousands of others; only the raw bytes of these are remembered.
     """
     stamp_ms = batch.device_ms
-    if not batch.raw or (stamp_ms is not None and -stamp_ms % QUARTER_MS < _HELD_MS):
-        return batch
-    return replace(batch, raw=b"")
+    return bool(batch.raw) and stamp_ms is not None and -stamp_ms % QUARTER_MS < _HELD_MS
 
 
 def _when(raw: _Raw) -> int:

@@ -12,6 +12,7 @@ from meterkast import __version__
 from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
+from meterkast.pipeline.examine_clock import clock_problems, source_healths
 from meterkast.pipeline.examine_products import ProductExaminer
 from meterkast.pipeline.examine_uplinks import UplinkExaminer
 from meterkast.pipeline.health import (
@@ -27,7 +28,7 @@ from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.newcomers import Newcomers
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import Clock, LinkState, StorageStatus, Store, Trust
+from meterkast.ports import Clock, LinkState, StorageStatus, Store
 
 if TYPE_CHECKING:
     # Its classes cost memory, and only a network has them.
@@ -90,6 +91,7 @@ class Examiner:
         self._newcomers = Newcomers(networks, clock)
         self._night = night
         self._started_ms = clock.now_ms()
+        self._started_ns = clock.boot_ns()
 
     async def run(self) -> None:
         """Look now and then, so that what lasts too long is known also where nobody asks."""
@@ -116,7 +118,7 @@ class Examiner:
         problems = tuple(
             replace(problem, what=_ended(problem.what), do=_ended(problem.do))
             for problem in (
-                *self._clock_problems(),
+                *clock_problems(self._clock, meters=self._reads_p1()),
                 *self._driver_problems(drivers, now_ms),
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
                 *self._newcomers.problems(),
@@ -133,7 +135,7 @@ class Examiner:
             version=__version__,
             site=self._site,
             device_id=self._device_id,
-            started_ms=self._started_ms,
+            started_ms=self._clock.utc_of(self._started_ns),
             verdict=verdict,
             sentence=self._sentence(problems, uplinks),
             problems=problems,
@@ -143,6 +145,8 @@ class Examiner:
                 local=iso_local(now_ms, self._grid.zone),
                 zone=self._zone,
                 speed=self._clock.speed,
+                dispute=self._clock.dispute,
+                sources=source_healths(self._clock),
             ),
             drivers=drivers,
             products=products,
@@ -162,7 +166,7 @@ class Examiner:
         )
 
     def _refused(self) -> dict[str, int]:
-        refused = dict(self._intake.refused)
+        refused = dict(self._intake.refused) | dict(self._clock.refused)
         if self._intake.off_stamps:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
         if outliers := self._closing.outliers():
@@ -182,19 +186,6 @@ class Examiner:
             counters=dict(status.counters),
             restarts=supervisor.restarts,
         )
-
-    def _clock_problems(self) -> list[Problem]:
-        if self._clock.trust is not Trust.UNKNOWN:
-            return []
-        return [
-            Problem(
-                severity="problem",
-                where="clock",
-                what="The gateway does not know the time, so no half-hour is closed and nothing is sent.",
-                do="Connect it to the internet"
-                + (", or wait for two telegrams of a meter whose clock agrees." if self._reads_p1() else "."),
-            )
-        ]
 
     def _driver_problems(self, drivers: Sequence[DriverHealth], now_ms: UtcMs) -> list[Problem]:
         if not drivers:
@@ -270,7 +261,7 @@ class Examiner:
         return any(_kind(one.driver.name) == "p1" for one in self._supervisors)
 
     def _settled(self, now_ms: UtcMs) -> bool:
-        return now_ms - self._started_ms > self._clock.allowance_ms(SETTLING_MS)
+        return now_ms - self._clock.utc_of(self._started_ns) > self._clock.allowance_ms(SETTLING_MS)
 
     def _sentence(self, problems: Sequence[Problem], uplinks: Sequence[UplinkHealth]) -> str:
         if not problems:

@@ -33,6 +33,19 @@ class Problem(Frozen, frozen=True):
     do: str
 
 
+class SourceHealth(Frozen, frozen=True):
+    """One source of the time: how far it is ahead of the time in force (s), and whether it is followed.
+
+    Attributes:
+        verdict: "followed", "outvoted" by others that agree, or "heard".
+    """
+
+    name: str
+    off_s: float
+    heard_ms: UtcMs
+    verdict: Literal["followed", "outvoted", "heard"]
+
+
 class ClockHealth(Frozen, frozen=True):
     """The clock.
 
@@ -42,6 +55,8 @@ class ClockHealth(Frozen, frozen=True):
         local: The site's wall clock, ISO 8601 with offset.
         zone: IANA name.
         speed: 1, or how many times as fast a rehearsal's clock runs.
+        dispute: Which sources disagree, in one sentence; empty where none do.
+        sources: What each of them says.
     """
 
     trust: str
@@ -49,6 +64,8 @@ class ClockHealth(Frozen, frozen=True):
     local: str
     zone: str
     speed: float
+    dispute: str = ""
+    sources: tuple[SourceHealth, ...] = ()
 
 
 class DriverHealth(Frozen, frozen=True):

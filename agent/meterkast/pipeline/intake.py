@@ -5,13 +5,15 @@ Nothing here touches the disk, so a slow card never makes a meter wait.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Sequence
 
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Batch, Frames, Latest, Layout, TimeSource
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
-from meterkast.pipeline.evidence import Raws, lean
+from meterkast.model.untimed import Untimed, gather
+from meterkast.pipeline.evidence import Raws, may_close
 from meterkast.ports import Clock, Trust
 
 STAMP_LIMIT_MS = MINUTE_MS
@@ -19,9 +21,6 @@ STAMP_LIMIT_MS = MINUTE_MS
 
 OLDEST_CAPTURE_MS = 40 * DAY_MS
 """A captured value older than this comes from an unset clock, not from a meter that reports late."""
-
-HELD_BATCHES = 20_000
-"""How many batches wait in memory for a trusted clock: over five hours of one telegram a second."""
 
 
 class Intake:
@@ -33,12 +32,14 @@ class Intake:
         off_stamps: Telegrams whose stamp disagreed with the clock since start.
         started_ms: When this run began: by the clock as it was, and rightly once the clock is known.
         trusted_since_ms: When the clock was first found right in this run.
+        waits: Older readings have to get their time first: what comes in waits, whatever the clock says.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._frames: dict[int, Frames] = {}
-        self._held: deque[Batch] = deque()
+        self._held: list[Batch] = []
+        self._held_raws: list[Batch] = []
         self._newest: dict[int, tuple[Layout, Batch, UtcMs]] = {}
         self.raws = Raws()
         self.refused: Counter[str] = Counter()
@@ -46,15 +47,12 @@ class Intake:
         self._started_ns = clock.boot_ns()
         self.started_ms = clock.utc_of(self._started_ns)
         self.trusted_since_ms: UtcMs | None = None
-        self._gained_trust()  # now, and not with the first reading: that may be a half-hour later
+        self.waits = False
 
     def emit(self, batch: Batch) -> None:
         """Take a batch in; while the clock is unknown it is held back, to be timed later."""
         if self.trusted_since_ms is None and not self._gained_trust():
-            if len(self._held) >= HELD_BATCHES:
-                self._held.popleft()
-                self.refused["clock unknown for too long"] += 1
-            self._held.append(lean(batch))
+            self._held.append(batch)
             self._newest[id(batch.layout)] = batch.layout, batch, self._clock.utc_of(batch.seen_ns)
             return
         self._take(batch)
@@ -67,9 +65,30 @@ class Intake:
         self._frames = {}
         return taken
 
+    def take_untimed(self) -> list[Untimed]:
+        """All that came in since the last call and waits for a trusted clock; what follows waits too."""
+        self.waits = True
+        held, self._held = self._held, []
+        self._held_raws += filter(may_close, held)
+        return gather(held)
+
+    def resume(self) -> None:
+        """Older readings have their time: what came in since gets its own now."""
+        self.waits = False
+        self._gained_trust()
+
+    def place(self, tables: Sequence[Untimed]) -> list[Frames]:
+        """Give readings of this boot their time, now that the clock is known."""
+        placed: dict[int, Frames] = {}
+        batches = [batch for table in tables for batch in table.batches()]
+        for batch in sorted(batches, key=_seen):
+            if (at_ms := self._time_of(batch)) is not None:
+                _add(placed, batch, at_ms)
+        return list(placed.values())
+
     @property
     def held(self) -> int:
-        """Batches that wait for a trusted clock."""
+        """Batches of this minute that wait for a trusted clock."""
         return len(self._held)
 
     def latest(self) -> dict[PropertyId, Latest]:
@@ -85,11 +104,15 @@ class Intake:
         return newest
 
     def _gained_trust(self) -> bool:
-        if self._clock.trust is Trust.UNKNOWN:
+        if self.waits or self._clock.trust is Trust.UNKNOWN:
             return False
         self.trusted_since_ms = self._clock.now_ms()
         self.started_ms = self._clock.utc_of(self._started_ns)
-        held, self._held = self._held, deque()
+        raws, self._held_raws = self._held_raws, []
+        for batch in raws:
+            if (at_ms := self._time_of(batch)) is not None:
+                self.raws.take(batch, at_ms)
+        held, self._held = self._held, []
         for batch in held:
             self._take(batch)
         return True
@@ -98,14 +121,8 @@ class Intake:
         at_ms = self._time_of(batch)
         if at_ms is None:
             return
-        layout = batch.layout
-        key = id(layout)
-        frames = self._frames.get(key)
-        if frames is None:
-            frames = self._frames[key] = Frames(layout)
-        frames.times.append(at_ms)
-        frames.rows.append(batch.values)
-        self._newest[key] = layout, batch, at_ms
+        _add(self._frames, batch, at_ms)
+        self._newest[id(batch.layout)] = batch.layout, batch, at_ms
         if batch.raw:
             self.raws.take(batch, at_ms)
 
@@ -128,3 +145,15 @@ class Intake:
             self.refused["captured too long ago"] += 1
             return None
         return device_ms
+
+
+def _add(tables: dict[int, Frames], batch: Batch, at_ms: UtcMs) -> None:
+    frames = tables.get(id(batch.layout))
+    if frames is None:
+        frames = tables[id(batch.layout)] = Frames(batch.layout)
+    frames.times.append(at_ms)
+    frames.rows.append(batch.values)
+
+
+def _seen(batch: Batch) -> int:
+    return batch.seen_ns

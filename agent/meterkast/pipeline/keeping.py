@@ -28,7 +28,9 @@ from meterkast.model.product import (
 )
 from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
+from meterkast.model.untimed import Untimed
 from meterkast.pipeline.binding import resolve
+from meterkast.pipeline.boots import Boots
 from meterkast.pipeline.closing import KEPT_MS, REPLAY_MS, Closed, Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
@@ -98,6 +100,7 @@ class Keeper:
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
+        self._boots = Boots(store, clock, intake, outages)
         self.reach = Reach(store, clock, outages)
         self.orders = Orders(store, clock)
         self._resuming = Resuming(store, grid)
@@ -110,6 +113,7 @@ class Keeper:
         Raises:
             StorageError: The database cannot be read.
         """
+        await self._boots.load()
         for product in await self.store.products():
             self.products[product.id] = product
         closed: dict[PropertyId, dict[int, UtcMs]] = {}
@@ -272,12 +276,14 @@ class Keeper:
         at_ms = min(following, boundary) if self._clock.speed == 1 else following
         return UtcMs(at_ms + AFTER_MINUTE_MS)
 
-    async def flush(self) -> None:
+    async def flush(self, *, stopping: bool = False) -> None:
         """One transaction with all there is; none where there is nothing."""
         async with self._lock:
+            if self._boots.due:
+                await self._learn()
+            untimed = self._boots.untimed()
             frames = self._intake.take()
-            self._outages.trusted_since_ms = self._intake.trusted_since_ms
-            self._outages.started_ms = self._intake.started_ms
+            self._tell_outages()
             self._closing.feed(frames)
             if self._waiting:
                 await self._begin()
@@ -288,12 +294,45 @@ class Keeper:
                 if self._intake.trusted_since_ms is not None
                 else Closed()
             )
-            self._unsaved += self._transactions(frames, closed)
+            self._unsaved += self._transactions(frames, closed, untimed, stopping=stopping)
             await self._write()
 
-    def _transactions(self, frames: Sequence[Frames], closed: Closed) -> list[Keep]:
+    def _tell_outages(self) -> None:
+        # What was read while the time was unknown has its time by now: nothing is missing for that since.
+        known = self._intake.trusted_since_ms is not None
+        self._outages.trusted_since_ms = self._intake.started_ms if known else None
+        self._outages.started_ms = self._intake.started_ms
+
+    async def _learn(self) -> None:
+        """The time is known: what was kept without it is timed and closed, block by block."""
+        self._unsaved += self._transactions((), Closed(), self._boots.untimed())
+        await self._write()
+        if self._unsaved:
+            return  # the database refuses; readings go on without a time until it answers
+        await self._boots.learn()
+        self._tell_outages()
+        behind, self._boots.behind = self._boots.behind, None
+        if behind is None:
+            return
+        async for frames in behind:
+            self._closing.feed(frames)
+            if self._waiting:
+                await self._begin()
+            closed = self._closing.close(max(max(table.times) for table in frames))
+            self._unsaved += self._transactions((), closed)
+            await self._write()
+
+    def _transactions(
+        self,
+        frames: Sequence[Frames],
+        closed: Closed,
+        untimed: Sequence[Untimed] = (),
+        *,
+        stopping: bool = False,
+    ) -> list[Keep]:
         channels = self._commissioning.changes()
-        if not (frames or closed.half_hours or closed.composed or closed.closed or channels):
+        kept = frames or closed.half_hours or closed.composed or closed.closed
+        if not (kept or channels or untimed or stopping):
             return []
         return [
             Keep(
@@ -305,6 +344,8 @@ class Keeper:
                 composed=closed.composed,
                 closed=closed.closed,
                 evidence=self._evidence(closed),
+                untimed=untimed,
+                boot=self._boots.record(now=bool(untimed) or stopping, stopping=stopping),
             )
         ]
 
@@ -333,11 +374,11 @@ class Keeper:
             self._announce(told)
 
     def _drop_old_samples(self) -> None:
-        with_samples = [number for number, keep in enumerate(self._unsaved) if keep.frames]
+        with_samples = [number for number, keep in enumerate(self._unsaved) if keep.frames or keep.untimed]
         for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
             keep = self._unsaved[number]
             self.dropped_blocks += 1
-            self._unsaved[number] = replace(keep, frames=())
+            self._unsaved[number] = replace(keep, frames=(), untimed=())
 
     @property
     def unsaved(self) -> int:
@@ -346,7 +387,7 @@ class Keeper:
 
     async def finish(self) -> None:
         """A clean stop loses nothing."""
-        await self.flush()
+        await self.flush(stopping=True)
 
 
 def _lost(key: RowKey) -> HalfHour:

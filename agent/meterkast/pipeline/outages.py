@@ -29,10 +29,25 @@ class Outages:
         self.started_ms = started_ms
         self.off_since_ms: UtcMs | None = None
         self.trusted_since_ms: UtcMs | None = None
+        self._ran: list[tuple[UtcMs, UtcMs | None]] = []
+        self._unknown: list[tuple[UtcMs, UtcMs | None]] = []
         self._driver_of: dict[ProductId, str] = {}
         self._lost: dict[str, Spells] = {}
         self._unreachable: dict[ProductId, Spells] = {}
         self._removed: dict[ProductId, Spells] = {}
+
+    def ran(self, since_ms: UtcMs, until_ms: UtcMs) -> None:
+        """An earlier run of this boot was on then."""
+        self._ran.append((since_ms, until_ms))
+
+    def clock_unknown(self, until_ms: UtcMs, length_ms: int) -> UtcMs:
+        """A boot that never knew the time lasted so long and ended by then; where it would have begun.
+
+        Where in a longer gap it lay nobody knows; it is put at its end.
+        """
+        since_ms = UtcMs(until_ms - length_ms)
+        self._unknown.append((since_ms, until_ms))
+        return since_ms
 
     def reads(self, driver: str, product: ProductId) -> None:
         """That product is read by that driver."""
@@ -66,11 +81,14 @@ class Outages:
         """The cause of a half-hour in which nothing of a property was read."""
         length_ms = end_ms - start_ms
         if self.off_since_ms is not None:
-            off_ms = min(end_ms, self.started_ms) - max(start_ms, self.off_since_ms)
+            off = max(start_ms, self.off_since_ms), min(end_ms, self.started_ms)
+            unknown_ms = _within(self._unknown, *off)
+            off_ms = off[1] - off[0] - _within(self._ran, *off)
             if off_ms * 2 >= length_ms:
-                return Cause.GATEWAY_OFF
+                return Cause.CLOCK_UNKNOWN if unknown_ms * 2 >= off_ms else Cause.GATEWAY_OFF
         # What was not yet closed when the run before ended lies before the gap, not in it.
-        ran = self.off_since_ms is not None and end_ms <= self.off_since_ms
+        before = self.off_since_ms is not None and end_ms <= self.off_since_ms
+        ran = before or _within(self._ran, start_ms, end_ms) * 2 >= length_ms
         if not ran and (self.trusted_since_ms is None or end_ms <= self.trusted_since_ms):
             return Cause.CLOCK_UNKNOWN if end_ms > self.started_ms else Cause.GATEWAY_OFF
         if _within(self._removed.get(prop.product_id, ()), start_ms, end_ms) * 2 >= length_ms:

@@ -8,12 +8,17 @@ POST into a GET on 301 and 302 and would report that GET's 200 as success.
 from __future__ import annotations
 
 import base64
+import logging
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 
 from meterkast.lean import aiohttp
+from meterkast.model.errors import ConfigError
+from meterkast.model.time import from_datetime
+from meterkast.ports import Clock
 from meterkast.uplinks.http_errors import explain as explain
 from meterkast.uplinks.http_errors import nothing_sent as nothing_sent
 from meterkast.uplinks.http_errors import where as where
@@ -22,6 +27,8 @@ from meterkast.uplinks.http_probe import probe as probe
 from meterkast.uplinks.http_probe import proxy_for as proxy_for
 from meterkast.uplinks.http_probe import tls_context as tls_context
 
+log = logging.getLogger(__name__)
+
 CONNECT_S = 15.0  # DNS, TCP and TLS; a slow mobile link needs up to 10
 MOST_CONNECTIONS = 32
 DEAD_AFTER_S = 30  # sent data that nobody acknowledges for so long: the link is gone
@@ -29,7 +36,7 @@ LONGEST_WAIT_S = 3600.0  # a far end that asks for more is asked again after an 
 
 
 def session(
-    url: str, *, ca_file: str = "", proxy: str = "", timeout_s: float = 30.0
+    url: str, *, ca_file: str = "", proxy: str = "", timeout_s: float = 30.0, clock: Clock | None = None
 ) -> aiohttp.ClientSession:
     """A session for one far end; the caller closes it.
 
@@ -39,6 +46,7 @@ def session(
         ca_file: PEM file with certificates to trust besides the system's.
         proxy: Address of a proxy, `http://user:password@host:port`; empty takes the environment's.
         timeout_s: Total time of one request.
+        clock: Is told the `Date` of every answer over TLS.
 
     Raises:
         ConfigError: `ca_file` cannot be used.
@@ -57,7 +65,41 @@ def session(
         timeout=aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_S, sock_connect=CONNECT_S),
         # Platforms that count a cookie as their session include hosts given by address (the rig's).
         cookie_jar=aiohttp.CookieJar(unsafe=True),
+        trace_configs=None if clock is None else [_dates(clock)],
     )
+
+
+def _dates(clock: Clock) -> aiohttp.TraceConfig:
+    """Tells the clock what time a far end says it is, where TLS proves that it is that far end."""
+    trace = aiohttp.TraceConfig()
+
+    async def asked(_: object, context: SimpleNamespace, params: object) -> None:
+        context.asked_ns = clock.boot_ns()
+
+    async def answered(_: object, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        date = _http_date(params.response.headers.get("Date", ""))
+        if date is not None and params.url.scheme in ("https", "wss"):
+            clock.told(from_datetime(date), context.asked_ns, clock.boot_ns(), params.url.host or "")
+
+    # Not the request's start: to connect takes longer than anything after it.
+    trace.on_request_headers_sent.append(asked)
+    trace.on_request_end.append(answered)
+    return trace
+
+
+async def ask_date(url: str, *, ca_file: str, proxy: str, clock: Clock) -> None:
+    """Ask a far end for nothing but its `Date`, for the clock; where it does not answer nothing is said."""
+    if not url.startswith(("https://", "wss://")):
+        return
+    plain = "https://" + url.partition("://")[2]
+    try:
+        async with (
+            session(plain, ca_file=ca_file, proxy=proxy, timeout_s=CONNECT_S, clock=clock) as one,
+            one.head(plain, allow_redirects=False),
+        ):
+            pass
+    except (aiohttp.ClientError, OSError, ValueError, ConfigError) as error:
+        log.debug("no date", extra={"from": where(plain), "reason": type(error).__name__})
 
 
 def basic(user: str, password: str) -> str:

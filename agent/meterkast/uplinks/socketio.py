@@ -27,6 +27,7 @@ import engineio
 import socketio
 
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
+from meterkast.ports import Clock
 from meterkast.uplinks import http
 from meterkast.uplinks.http_errors import chain
 
@@ -54,6 +55,7 @@ class Connection:
         events: The events to listen for.
         on_event: Called with an event's name and its first argument (JSON, whatever the far end sent).
         on_lost: Called once with the reason when the connection ends by itself.
+        clock: Is told the far end's time.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Connection:
         events: Collection[str],
         on_event: Callable[[str, object], None],
         on_lost: Callable[[str], None],
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock
         self._origin = origin
         self._namespace = namespace
         self._transport = transport
@@ -150,7 +154,11 @@ class Connection:
     async def _connect(self, limit_s: float) -> None:
         try:
             self._session = http.session(
-                self._origin, ca_file=self._ca_file, proxy=self._proxy, timeout_s=REQUEST_S
+                self._origin,
+                ca_file=self._ca_file,
+                proxy=self._proxy,
+                timeout_s=REQUEST_S,
+                clock=self._clock,
             )
         except ConfigError as error:
             raise MisconfiguredError(str(error), hint=error.hint) from error

@@ -64,6 +64,13 @@ def _gateway(now: Snapshot) -> Iterator[Metric]:
     yield gauge("start_timestamp_seconds", "When it started", now.started_ms / 1000)
     yield gauge("clock_timestamp_seconds", "Its UTC", now.clock.now_ms / 1000)
     yield gauge("clock_trusted", "1 where its time may be relied on", now.clock.trust != "unknown")
+    yield gauge("clock_disputed", "1 while sources of the time disagree", bool(now.clock.dispute))
+    off = GaugeMetricFamily(
+        "meterkast_clock_source_offset_seconds", "How far a source is ahead", labels=["source", "verdict"]
+    )
+    for source in now.clock.sources:
+        off.add_metric([source.name, source.verdict], source.off_s)
+    yield off
     yield gauge("clock_speed", "1, or how many times as fast a rehearsal runs", now.clock.speed)
     problems = GaugeMetricFamily("meterkast_problems", "Problems now, by severity", labels=["severity"])
     for severity in ("attention", "problem"):

@@ -112,6 +112,8 @@ def of_driver(driver: DriverHealth) -> Tone:
 
 def of_clock(clock: ClockHealth) -> Tone:
     """The clock: nothing is closed or sent while it is unknown."""
+    if clock.dispute:
+        return Tone("problem", "In dispute")
     if clock.trust == "trusted":
         return Tone("good", "Trusted")
     if clock.trust == "meter":

@@ -110,6 +110,39 @@ CREATE TABLE strays (
     last_ms  INTEGER NOT NULL
 ) STRICT;
 
+-- Boots of the machine: first_ms, last_ms and learned_ms in time since its start; offset_ms makes UTC of that.
+-- number orders them: ids are random.
+CREATE TABLE boots (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT NOT NULL UNIQUE,
+    first_ms   INTEGER NOT NULL,
+    last_ms    INTEGER NOT NULL,
+    offset_ms  INTEGER,
+    trust      TEXT NOT NULL,
+    sources    TEXT NOT NULL,
+    learned_ms INTEGER,
+    rtc_good   INTEGER NOT NULL
+) STRICT;
+
+-- Blocks of a boot whose time is not known yet; their times are time since its start. Moved to blocks when
+-- it is learned. In each table a column of property 0 holds the device's own time (untimed.py).
+CREATE TABLE untimed (
+    id      INTEGER PRIMARY KEY,
+    boot_id TEXT NOT NULL,
+    last_ms INTEGER NOT NULL,
+    data    BLOB NOT NULL
+) STRICT;
+
+-- Boots that ended before they learned the time; registers as in episodes.py.
+CREATE TABLE episodes (
+    boot_id     TEXT PRIMARY KEY,
+    after_ms    INTEGER,
+    before_ms   INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    readings    INTEGER NOT NULL,
+    registers   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The key makes each closing append at the end of one B-tree: two or three pages, whatever the number of
 -- properties. state and cause: half_hours.py. taken_before_ms = end_ms - taken. crc: HalfHour.crc() - 2^31.
 CREATE TABLE half_hours (

@@ -237,7 +237,7 @@ class P1Driver:
             batches = reader.batches(seen_ns)
         form = reader.form
         if form is not None and form.at is not None:
-            self._clock.offer(form.at, seen_ns)
+            self._clock.offer(form.at, seen_ns, self.name)
         if self._complaints:
             self._complaints.clear()
             log.info("telegrams are good again", extra={"driver": self.name})

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError
+from meterkast.ports import Clock
 from meterkast.uplinks.reset.answer import OK, SUPPORT, UNAUTHORIZED, Answer
 from meterkast.uplinks.reset.monitors import auth_message
 from meterkast.uplinks.reset.settings import Settings, target
@@ -36,9 +37,10 @@ class Session:
     Args:
         settings: Address and limits.
         secret: The client_secret.
+        clock: Is told the platform's time.
     """
 
-    def __init__(self, settings: Settings, secret: str) -> None:
+    def __init__(self, settings: Settings, secret: str, clock: Clock | None = None) -> None:
         self._settings = settings
         self._secret = secret
         origin, namespace = target(settings)
@@ -51,6 +53,7 @@ class Session:
             events=("auth", "ack", "errors"),
             on_event=self._heard,
             on_lost=self._lost,
+            clock=clock,
         )
         self._auth: _Asked | None = None
         self._asked: _Asked | None = None

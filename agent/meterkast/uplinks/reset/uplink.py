@@ -127,6 +127,12 @@ class ResetUplink:
             self._attempts.forget(items)
         return receipt
 
+    async def ask_time(self) -> None:
+        from meterkast.uplinks import http
+
+        ca_file, proxy = self._settings.ca_file, self._settings.proxy
+        await http.ask_date(self._settings.url, ca_file=ca_file, proxy=proxy, clock=self._context.clock)
+
     async def idle(self) -> None:
         """The connection stays until nothing was sent for `idle_close_s`; see above."""
 
@@ -237,7 +243,7 @@ class ResetUplink:
         await self._drop()
         from meterkast.uplinks.reset.session import Session
 
-        session = Session(self._settings, self._secret)
+        session = Session(self._settings, self._secret, self._context.clock)
         try:
             await session.connect()
             await session.authenticate()

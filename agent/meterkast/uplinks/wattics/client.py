@@ -16,6 +16,7 @@ from typing import Any
 
 from meterkast.lean import aiohttp
 from meterkast.model.errors import MeterkastError, MisconfiguredError, NotDeliveredError, RejectedError
+from meterkast.ports import Clock
 from meterkast.uplinks import http
 from meterkast.uplinks.wattics.settings import SECTION, Credentials, Settings, urls
 
@@ -46,7 +47,9 @@ class Answer:
 class Client:
     """One session with the platform, for all meters."""
 
-    def __init__(self, settings: Settings, credentials: Mapping[str, Credentials]) -> None:
+    def __init__(
+        self, settings: Settings, credentials: Mapping[str, Credentials], clock: Clock | None = None
+    ) -> None:
         """Opens no connection yet.
 
         Raises:
@@ -55,7 +58,11 @@ class Client:
         self._post_url, self._read_url = urls(settings)
         self._credentials = credentials
         self._session = http.session(
-            self._post_url, ca_file=settings.ca_file, proxy=settings.proxy, timeout_s=settings.timeout_s
+            self._post_url,
+            ca_file=settings.ca_file,
+            proxy=settings.proxy,
+            timeout_s=settings.timeout_s,
+            clock=clock,
         )
 
     async def close(self) -> None:

@@ -93,6 +93,12 @@ class WatticsUplink:
         """At once: "our data collection system expects to receive data at the agreed time interval"."""
         return end_ms
 
+    async def ask_time(self) -> None:
+        from meterkast.uplinks import http
+
+        ca_file, proxy = self._settings.ca_file, self._settings.proxy
+        await http.ask_date(self.urls[0], ca_file=ca_file, proxy=proxy, clock=self._clock)
+
     async def idle(self) -> None:
         """The session stays for its cookies; its connections close by themselves."""
 
@@ -127,7 +133,7 @@ class WatticsUplink:
             from meterkast.uplinks.wattics.client import Client
 
             try:
-                self._client = Client(self._settings, self._credentials)
+                self._client = Client(self._settings, self._credentials, self._clock)
             except ConfigError as error:
                 raise MisconfiguredError(str(error), hint=error.hint) from error
         return self._client

@@ -1,0 +1,91 @@
+"""Who is believed: two that agree within a minute, else the one that may be believed alone.
+
+Pure: witnesses and the time since the machine's start go in, a verdict comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
+from meterkast.ports import Trust
+from meterkast.timing.evidence import Source, Witness
+
+AGREE_MS = MINUTE_MS
+"""How far apart sources may be and still say the same."""
+
+CEILING_MS = 90 * DAY_MS
+"""A meter alone that is further ahead of the last known time waits for someone to confirm it."""
+
+_EXACT = list(Source)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the sources come to.
+
+    Attributes:
+        trust: How far the offset can be relied on; UNKNOWN where no one may be believed.
+        offset_ms: The most exact of those believed.
+        believed: Who.
+        outvoted: Who says something else.
+        disputed: They disagree, and no side is in the majority.
+    """
+
+    trust: Trust = Trust.UNKNOWN
+    offset_ms: int = 0
+    believed: tuple[Witness, ...] = ()
+    outvoted: tuple[Witness, ...] = ()
+    disputed: bool = False
+
+
+def judge(live: Sequence[Witness]) -> Verdict:
+    """The verdict on witnesses that all count.
+
+    A platform alone, or a hardware clock alone, is never believed: it only decides between others.
+    """
+    if not live:
+        return Verdict()
+    side, other = _sides(live)
+    if len(side) == len(other):
+        return Verdict(disputed=True, outvoted=tuple(live))
+    rest = tuple(one for one in live if one not in side)
+    best = min(side, key=lambda one: _EXACT.index(one.kind))
+    kinds = {one.kind for one in side}
+    trust = Trust.UNKNOWN
+    if Source.KERNEL in kinds or (Source.TLS in kinds and len(side) > 1):
+        trust = Trust.TRUSTED
+    elif Source.METER in kinds:
+        trust = Trust.METER
+    return Verdict(trust, best.offset_ms, tuple(side), rest)
+
+
+def _sides(live: Sequence[Witness]) -> tuple[list[Witness], list[Witness]]:
+    """The largest group that agrees, and the largest among all others."""
+    side = _largest(live)
+    return side, _largest([one for one in live if one not in side])
+
+
+def _largest(live: Sequence[Witness]) -> list[Witness]:
+    ordered = sorted(live, key=lambda one: one.offset_ms)
+    groups = [
+        [one for one in ordered[first:] if one.offset_ms - ordered[first].offset_ms <= AGREE_MS]
+        for first in range(len(ordered))
+    ]
+    return max(groups, key=len, default=[])
+
+
+def too_far_ahead(verdict: Verdict, at_ms: int, known_ms: UtcMs | None) -> bool:
+    """Whether a single coarse source says that far more time has passed than is likely.
+
+    Args:
+        at_ms: Time since the machine's start.
+        known_ms: The last known good time; None at a first start ever.
+    """
+    return (
+        known_ms is not None
+        and len(verdict.believed) == 1
+        and verdict.trust is Trust.METER
+        and verdict.offset_ms + at_ms > known_ms + CEILING_MS
+    )

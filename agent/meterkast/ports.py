@@ -353,6 +353,8 @@ class Uplink(Protocol):
     """What in its settings is allowed and probably not meant."""
     parallel: int
     """How many streams may be delivered at the same time."""
+    continues: bool
+    """Whether it is given registers that go on across resets and swaps, instead of what the meter shows."""
 
     def wanted(self) -> Sequence[Wanted]:
         """The streams its configuration asks for."""

@@ -26,11 +26,12 @@ from meterkast.model.product import (
 from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.pipeline.binding import resolve
-from meterkast.pipeline.closing import KEPT_MS, REPLAY_MS, Closed, Closing
+from meterkast.pipeline.closing import KEPT_MS, Closed, Closing
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
+from meterkast.pipeline.series import replay_ms
 from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Keeper:
         # A property that no longer reports must not make every start read a year of samples again.
         newest_ms = max(end for lengths in closed.values() for end in lengths.values())
         fresh_ms = max(prop.description.fresh_ms for prop in self.properties.values())
-        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - max(REPLAY_MS, fresh_ms + HOUR_MS))
+        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - replay_ms(fresh_ms))
         last_ms: int = newest_ms
         async for frames in self.store.samples(since_ms):
             self._closing.feed(frames, replay=True)

@@ -25,6 +25,7 @@ CREATE TABLE properties (
     receiving   INTEGER NOT NULL,
     aggregation TEXT,
     emptyings   INTEGER NOT NULL,
+    rolls_at    INTEGER,
     UNIQUE (product_id, key)
 ) STRICT;
 

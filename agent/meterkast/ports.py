@@ -11,6 +11,7 @@ from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
 from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.life import Life
 from meterkast.model.product import (
     Availability,
     AvailabilityChange,
@@ -90,6 +91,13 @@ class Catalog(Protocol):
         Raises:
             StorageError: The database refused.
         """
+
+
+class MeterCatalog(Catalog, Protocol):
+    """The catalog of a driver whose port shows meters, all of them with every telegram."""
+
+    def present(self, products: Sequence[ProductId]) -> None:
+        """All the meters that the port shows now: one that is missing was swapped for one that is new."""
 
 
 class Inventory(Catalog, Protocol):
@@ -186,6 +194,7 @@ class Keep:
         frames: Samples; one columnar block.
         half_hours: Newly closed intervals of any length, and new revisions.
         epochs: Newly begun epochs of registers, and those that are known better now.
+        lives: Meters that took a place, or were retired.
         items: Newly composed items.
         composed: How far each (uplink, stream) is composed after this.
         closed: How far each (property, length in ms) is closed after this.
@@ -196,6 +205,7 @@ class Keep:
     frames: Sequence[Frames] = ()
     half_hours: Sequence[HalfHour] = ()
     epochs: Sequence[Epoch] = ()
+    lives: Sequence[Life] = ()
     items: Sequence[NewItem] = ()
     composed: Mapping[tuple[str, str], UtcMs] | None = None
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
@@ -239,6 +249,12 @@ class Store(Inventory, Protocol):
 
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
+
+    async def lives(self) -> Sequence[Life]:
+        """Every meter that took a place, or was retired, by meter."""
+
+    async def last_measured(self, properties: Sequence[PropertyId], until_ms: UtcMs) -> Sequence[HalfHour]:
+        """The newest half-hour up to then of each property that has a reading, however long ago."""
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""

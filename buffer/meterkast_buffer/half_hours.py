@@ -13,7 +13,7 @@ from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import UtcMs
+from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast_buffer.database import Database, Row
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,12 @@ _SELECT = f"""
     ORDER BY end_ms, property_id, revision LIMIT {_PAGE_ROWS}
 """
 _SELECT_SOME = _SELECT.replace("ORDER", "AND property_id IN (SELECT value FROM json_each(?)) ORDER")
+_LAST = f"""
+    SELECT {_COLUMNS} FROM half_hours
+    WHERE length_ms = {HALF_HOUR_MS} AND property_id = ? AND end_ms <= ?
+        AND state < 2 AND taken_before_ms IS NOT NULL
+    ORDER BY end_ms DESC, revision DESC LIMIT 1
+"""
 _CLOSED = """
     INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
     ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
@@ -136,6 +142,13 @@ class HalfHours:
                 )
             damaged += wrong
         return [half_hour for half_hour in newest.values() if half_hour is not None]
+
+    async def last_measured(self, properties: Iterable[PropertyId], until_ms: UtcMs) -> list[HalfHour]:
+        """The newest half-hour up to then of each property that has a reading; a damaged one is none."""
+        rows: list[Row] = []
+        for property_id in properties:
+            rows += await self._database.rows(_LAST, (property_id, until_ms))
+        return [found for row in rows if (found := _half_hour(row)) is not None]
 
     def _report(self, wrong: Sequence[RowKey]) -> None:
         for key in wrong:

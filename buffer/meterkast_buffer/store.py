@@ -13,6 +13,7 @@ from meterkast.model.delivery import Item, ItemId, StreamStatus
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.life import Life
 from meterkast.model.product import (
     Availability,
     AvailabilityChange,
@@ -41,6 +42,7 @@ from meterkast_buffer.database import Database
 from meterkast_buffer.epochs import Epochs
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.installations import Installations
+from meterkast_buffer.lives import Lives
 from meterkast_buffer.nodes import Nodes
 from meterkast_buffer.outbox import Outbox
 from meterkast_buffer.pendings import Pendings
@@ -97,6 +99,7 @@ class SqliteStore:
         self._samples = Samples(database)
         self._half_hours = HalfHours(database)
         self._epochs = Epochs(database)
+        self._lives = Lives(database)
         self._outbox = Outbox(database)
         self._texts = Texts(database)
 
@@ -126,6 +129,7 @@ class SqliteStore:
             added = await self._samples.insert(connection, what.frames, what.now_ms)
             await self._half_hours.insert(connection, what.half_hours)
             await self._epochs.insert(connection, what.epochs)
+            await self._lives.insert(connection, what.lives)
             changed = await self._outbox.add(connection, what.items, what.composed or {})
             if what.closed:
                 await self._half_hours.close(connection, what.closed)
@@ -183,6 +187,14 @@ class SqliteStore:
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
         return await self._epochs.all()
+
+    async def lives(self) -> Sequence[Life]:
+        """Every meter that took a place, or was retired, by meter."""
+        return await self._lives.all()
+
+    async def last_measured(self, properties: Sequence[PropertyId], until_ms: UtcMs) -> list[HalfHour]:
+        """The newest half-hour up to then of each property that has a reading, however long ago."""
+        return await self._half_hours.last_measured(properties, until_ms)
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

@@ -205,12 +205,16 @@ class RegisterGuard:
         self._set_limit(GENEROUS * rate)
         return False
 
+    def carries(self, elapsed_ms: int, rise: int) -> bool:
+        """Whether so much can be counted in so long."""
+        return rise >= 0 and _per_hour(rise, elapsed_ms) <= self.most_per_hour
+
     def follows(self, before_ms: UtcMs, before: int, at_ms: UtcMs, value: int) -> bool:
         """Whether a reading can follow another one."""
         rise = value - before
         if rise < 0:
             return False
-        return _per_hour(rise, at_ms - before_ms) <= self.most_per_hour or rise <= 2 * _step(before, value)
+        return self.carries(at_ms - before_ms, rise) or rise <= 2 * _step(before, value)
 
     def _learned(self, last: int) -> bool:
         """Whether those held back grow steadily, which the limit is then learned from."""

@@ -87,6 +87,7 @@ class Closing:
         self._changed: dict[tuple[PropertyId, int], Epoch] = {}  # epochs, to be kept
         self._retired: dict[PropertyId, UtcMs] = {}
         self._away: dict[PropertyId, tuple[UtcMs, UtcMs]] = {}  # from its retirement until it came back
+        self._before: dict[PropertyId, Before] = {}
         self._composing = Composing(self)
         self.streams: list[BoundStream] = []
 
@@ -113,14 +114,6 @@ class Closing:
         for property_id, own in of.items():
             if (series := self._series.get(property_id)) is not None:
                 series.epochs.load(own)
-
-    def unread(self) -> list[PropertyId]:
-        """Registers that are closed and of which no reading is in memory."""
-        return [
-            property_id
-            for property_id, series in self._series.items()
-            if series.guard is not None and series.guard.last is None and self._closed[property_id]
-        ]
 
     def seed(self, last: Sequence[HalfHour]) -> None:
         """What registers were when they were read last, long before a restart."""
@@ -168,7 +161,21 @@ class Closing:
 
     def before(self, property_id: PropertyId) -> Before | None:
         """The register whose place this one took; None where it took none's."""
-        return self._series[property_id].epochs.before
+        return self._before.get(property_id)
+
+    def join(self, property_id: PropertyId, before: Before) -> None:
+        """A property took another one's place."""
+        self._before[property_id] = before
+
+    def newest_ms(self, property_id: PropertyId) -> UtcMs:
+        """When the newest reading in memory was measured; -1 before the first."""
+        return self._series[property_id].newest_ms
+
+    def plausible(
+        self, property_id: PropertyId, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity
+    ) -> bool:
+        """Whether a register can have gone from one reading to another in that time."""
+        return self._series[property_id].plausible(since_ms, before, until_ms, after)
 
     def sign(self, swap: Epoch) -> None:
         """A register took another's place, as a person or the setting says."""
@@ -187,11 +194,16 @@ class Closing:
         """
         self._series[property_id].take_peaks(emptied_percent)
 
-    def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs) -> None:
-        """Close another length of a property too, from now on."""
+    def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs | None = None) -> None:
+        """Close another length of a property too.
+
+        Args:
+            now_ms: From then on; None for all that its half-hours are still open for.
+        """
         closed = self._closed[property_id]
         half_hours = closed.get(HALF_HOUR_MS)
         if length_ms not in closed and half_hours is not None:
+            now_ms = UtcMs(half_hours + 1) if now_ms is None else now_ms
             since = max(half_hours, self._grid.start_of(self._grid.end_of(now_ms, length_ms), length_ms))
             closed[length_ms] = self._grid.start_of(self._grid.next_end(since, length_ms), length_ms)
             self._begun[property_id, length_ms] = closed[length_ms]

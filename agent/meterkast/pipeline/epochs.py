@@ -51,14 +51,6 @@ class Epochs:
     def all(self) -> tuple[Epoch, ...]:
         return tuple(self._epochs)
 
-    @property
-    def before(self) -> Before | None:
-        """The register whose place this one took; None where it took none's."""
-        swap = self._epochs[0] if self._epochs else None
-        if swap is None or swap.predecessor is None:
-            return None
-        return Before(swap.predecessor, swap.at_ms)
-
     def number_at(self, at_ms: int) -> int:
         """Which epoch a reading of that instant belongs to."""
         for epoch in reversed(self._epochs):

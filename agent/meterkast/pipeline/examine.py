@@ -12,6 +12,7 @@ from meterkast import __version__
 from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
+from meterkast.pipeline.examine_meters import MeterExaminer
 from meterkast.pipeline.examine_products import ProductExaminer
 from meterkast.pipeline.examine_uplinks import UplinkExaminer
 from meterkast.pipeline.health import (
@@ -84,6 +85,7 @@ class Examiner:
         self._products = ProductExaminer(
             grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
         )
+        self._meters = MeterExaminer(keeper, grid)
         self._newcomers = Newcomers(networks, clock)
         self._started_ms = clock.now_ms()
 
@@ -115,6 +117,7 @@ class Examiner:
                 *self._clock_problems(),
                 *self._driver_problems(drivers, now_ms),
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
+                *self._meters.problems(),
                 *self._newcomers.problems(),
                 *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
                 *self._storage_problems(storage),

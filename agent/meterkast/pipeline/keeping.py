@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meterkast.config import Limit
+from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
@@ -25,13 +28,16 @@ from meterkast.model.product import (
 )
 from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
-from meterkast.pipeline.binding import resolve
+from meterkast.pipeline.binding import named, resolve
 from meterkast.pipeline.closing import KEPT_MS, Closed, Closing
 from meterkast.pipeline.intake import Intake
+from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
 from meterkast.pipeline.series import replay_ms
+from meterkast.pipeline.swap import SwapPlan
+from meterkast.pipeline.tariffs import Tariffs
 from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
 
 if TYPE_CHECKING:
@@ -60,6 +66,8 @@ class Keeper:
     Args:
         uplinks: By name; they compose the items.
         flush_ms: The longest stretch of samples in memory.
+        limits: What connections can carry, as the configuration says.
+        auto_swap: Swaps of meters need no person's word.
         announce: Called after each transaction with the uplinks that got new items.
     """
 
@@ -75,6 +83,8 @@ class Keeper:
         uplinks: Mapping[str, Uplink],
         flush_ms: int,
         announce: Callable[[set[str]], None],
+        limits: Sequence[Limit] = (),
+        auto_swap: bool = False,
     ) -> None:
         self.store = store
         self._clock = clock
@@ -84,6 +94,7 @@ class Keeper:
         self._outages = outages
         self._uplinks = uplinks
         self._flush_ms = flush_ms
+        self._limits = limits
         self._announce = announce
         self._waiting: list[tuple[Uplink, Wanted]] = [
             (uplink, wanted) for uplink in uplinks.values() for wanted in uplink.wanted()
@@ -93,7 +104,9 @@ class Keeper:
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
-        self.reach = Reach(store, clock, outages)
+        self.meters = Meters(self.products, self.properties, closing, clock, self._recall, auto=auto_swap)
+        self.tariffs = Tariffs()
+        self.reach = Reach(store, clock, outages, self.meters)
         self.orders = Orders(store, clock)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
@@ -111,7 +124,9 @@ class Keeper:
             closed.setdefault(property_id, {})[length_ms] = end_ms
         for prop in await self.store.properties():
             self.properties[prop.id] = prop
-            self._closing.know(prop, closed.get(prop.id))
+            self._know(prop, closed.get(prop.id))
+        self._closing.load(await self.store.epochs())
+        self.meters.load(await self.store.lives())
         await self.reach.load()
         await self.orders.load()
         self._known_streams = dict(self.store.streams())
@@ -135,6 +150,7 @@ class Keeper:
         fresh_ms = max(prop.description.fresh_ms for prop in self.properties.values())
         since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - replay_ms(fresh_ms))
         last_ms: int = newest_ms
+        await self._seed(closed, since_ms)
         async for frames in self.store.samples(since_ms):
             self._closing.feed(frames, replay=True)
             last_ms = max(last_ms, *(max(table.times) for table in frames if table.times))
@@ -142,6 +158,12 @@ class Keeper:
         for length_ms in {length for lengths in closed.values() for length in lengths}:
             await self._recall(UtcMs(oldest_ms - KEPT_MS), length_ms)
         self._closing.remember(UtcMs(since_ms + HOUR_MS))
+
+    async def _seed(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], since_ms: UtcMs) -> None:
+        """Registers go on from their last reading before the replay, so that a break since is seen."""
+        registers = [prop_id for prop_id in closed if self.properties[prop_id].kind is Kind.REGISTER]
+        standing = [one for one in registers if not self._closing.is_retired(one)]
+        self._closing.seed(await self.store.last_measured(standing, since_ms))
 
     async def _recall(
         self, after_ms: UtcMs, length_ms: int, properties: Sequence[PropertyId] | None = None
@@ -167,10 +189,21 @@ class Keeper:
         self._outages.reads(driver, made.id)
         for prop in found.values():
             self.properties[prop.id] = prop
-            self._closing.know(prop)
+            self._know(prop)
             self._closing.update(prop)
         self._resolve()
         return made, found
+
+    def _know(self, prop: Property, closed: Mapping[int, UtcMs] | None = None) -> None:
+        self._closing.know(prop, closed)
+        product = self.products[prop.product_id]
+        for limit in self._limits:
+            per_hour = limit.per_hour(prop.unit)
+            if per_hour is not None and (
+                named(product, limit.meter) or product.description.medium == limit.meter
+            ):
+                self._closing.set_limit(prop.id, per_hour)
+                break
 
     async def rename_product(self, product_id: ProductId, name: str) -> Product:
         """Give a product a person's name; a stream that waits for that name begins."""
@@ -191,7 +224,9 @@ class Keeper:
         bindings: dict[Binding, PropertyId] = {}
         missing: list[str] = []
         for binding in wanted.bindings:
-            prop, reason = resolve(binding, self.products.values(), self.properties.values())
+            prop, reason = resolve(
+                binding, self.products.values(), self.properties.values(), self.meters.set_aside()
+            )
             if prop is None:
                 missing.append(reason)
             else:
@@ -237,7 +272,7 @@ class Keeper:
         composed_ms = None if known is None else known.composed_ms
         if composed_ms is not None:
             # It may have waited for days while its half-hours were closed, and left the memory.
-            await self._recall(composed_ms, stream.length_ms, stream.properties)
+            await self._recall(composed_ms, stream.length_ms, self._closing.all_of(stream))
         self._closing.bind(stream, uplink, bindings, composed_ms)
         return True
 
@@ -268,24 +303,30 @@ class Keeper:
             self._outages.trusted_since_ms = self._intake.trusted_since_ms
             self._outages.started_ms = self._intake.started_ms
             self._closing.feed(frames)
+            self.meters.read(frames)
             if self._waiting:
                 await self._begin()
+            await self.meters.look()
             closed = (
                 self._closing.close(self._clock.now_ms())
                 if self._intake.trusted_since_ms is not None
                 else Closed()
             )
+            self.tariffs.check(closed.half_hours, self.properties)
             self._unsaved += self._transactions(frames, closed)
             await self._write()
 
     def _transactions(self, frames: Sequence[Frames], closed: Closed) -> list[Keep]:
-        if not (frames or closed.half_hours or closed.composed or closed.closed):
+        lives = self.meters.changed()
+        if not (frames or lives or closed.half_hours or closed.epochs or closed.composed or closed.closed):
             return []
         return [
             Keep(
                 now_ms=self._clock.now_ms(),
                 frames=frames,
                 half_hours=closed.half_hours,
+                epochs=closed.epochs,
+                lives=lives,
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,
@@ -310,20 +351,24 @@ class Keeper:
     def _drop_old_samples(self) -> None:
         with_samples = [number for number, keep in enumerate(self._unsaved) if keep.frames]
         for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
-            keep = self._unsaved[number]
             self.dropped_blocks += 1
-            self._unsaved[number] = Keep(
-                now_ms=keep.now_ms,
-                half_hours=keep.half_hours,
-                items=keep.items,
-                composed=keep.composed,
-                closed=keep.closed,
-            )
+            self._unsaved[number] = replace(self._unsaved[number], frames=())
 
     @property
     def unsaved(self) -> int:
         """Transactions that wait because the database refuses."""
         return len(self._unsaved)
+
+    async def sign(self, plan: SwapPlan) -> None:
+        """A meter swap is signed off, and kept with what it lets go."""
+        async with self._lock:
+            await self.meters.sign(plan)
+        await self.flush()
+
+    async def retire(self, product_id: ProductId) -> None:
+        """Nobody waits for that meter any more."""
+        self.meters.retire(product_id, self._clock.now_ms())
+        await self.flush()
 
     async def finish(self) -> None:
         """A clean stop loses nothing."""

@@ -192,7 +192,7 @@ class Series:
         kind = Break.JUMP
         if broke.first < broke.last:
             # Rolled over only near the register's end, and only if so much can have been counted meanwhile.
-            near = size and broke.last * 100 > size * 99 and 0 <= broke.first * 100 < size
+            near = size * 99 < broke.last * 100 < size * 100 and 0 <= broke.first * 100 < size
             rolled = near and guard.follows(broke.last_ms, broke.last, broke.first_ms, broke.first + size)
             kind = Break.ROLLOVER if rolled else Break.RESET
         self.epochs.begin(
@@ -224,6 +224,15 @@ class Series:
         if self.guard is None or self.guard.last is None:
             return None
         return self.guard.last_ms, Quantity(self.guard.last, self.decimals)
+
+    def plausible(self, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity) -> bool:
+        """Whether the register can have gone from one reading to another in that time."""
+        decimals = max(before.decimals, after.decimals, self.decimals)
+        if self.guard is None:
+            return True
+        finer = int(10 ** (decimals - self.decimals))
+        rise = after.rescaled(decimals) - before.rescaled(decimals)
+        return self.guard.carries(until_ms - since_ms, -(-rise // finer))
 
     def set_limit(self, per_hour: int) -> None:
         """A person's word on what the register can grow by in an hour, in its canonical unit."""

@@ -189,3 +189,13 @@ CREATE TABLE epochs (
     signed_by    TEXT NOT NULL,
     PRIMARY KEY (property_id, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Which port shows a meter, whose place it took (signed_ms empty: not signed off), when it was retired.
+CREATE TABLE lives (
+    product_id INTEGER PRIMARY KEY REFERENCES products (id),
+    source     TEXT NOT NULL,
+    replaces   INTEGER REFERENCES products (id),
+    sure       INTEGER NOT NULL,
+    signed_ms  INTEGER,
+    retired_ms INTEGER
+) STRICT;

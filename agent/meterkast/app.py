@@ -164,6 +164,8 @@ class Gateway:
             uplinks=self.uplinks,
             flush_ms=config.storage.flush_s * 1000,
             announce=self._announce,
+            limits=config.limits,
+            auto_swap=config.counters.swap == "auto",
         )
         drivers = make_drivers(config, clock, lambda name: DriverCatalog(self.keeper, name))
         self.supervisors = [
@@ -258,7 +260,7 @@ class Page(Door):
 
 
 class ControlSocket(Door):
-    """The socket for the command line; there where a driver has a network of devices."""
+    """The socket for the command line."""
 
     name = "control socket"
 
@@ -267,14 +269,18 @@ class ControlSocket(Door):
         self._gateway = gateway
 
     def wanted(self) -> bool:
-        return bool(self._gateway.networks)
+        return True
 
     async def open(self) -> Opened:
+        from meterkast.pipeline.meter_desk import MeterDesk
         from meterkast.web.control import application, serve
+        from meterkast.web.meters import add_meters
 
         gateway = self._gateway
         path = control_socket(gateway.config)
-        return await serve(application(gateway.networks, gateway.clock), path)
+        app = application(gateway.networks, gateway.clock)
+        add_meters(app, MeterDesk(gateway.keeper))
+        return await serve(app, path)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

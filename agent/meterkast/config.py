@@ -11,12 +11,14 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from meterkast.model.errors import ConfigError
+from meterkast.model.limits import carried_per_hour
 from meterkast.model.time import zone
+from meterkast.model.units import Unit
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -124,6 +126,53 @@ class Delivery(Settings, frozen=True):
     spread_s: Annotated[int, msgspec.Meta(ge=0, le=900)] = 300
 
 
+class Counters(Settings, frozen=True):
+    """`[counters]`: what happens when a meter is replaced.
+
+    Attributes:
+        swap: `hold`: nothing is sent across a swap until a person signs it off (meterkast meter swap).
+            `auto`: it is signed off with the last reading of the old meter and the first of the new one.
+    """
+
+    swap: Literal["hold", "auto"] = "hold"
+
+
+class Limit(Settings, frozen=True):
+    """One `[[limits]]`: what a meter's connection can carry, so that its registers cannot grow faster.
+
+    Attributes:
+        meter: Its serial, identity or name, or a medium such as "electricity".
+        fuse_a: Electricity: rating of the fuse before it, A.
+        phases: Electricity: how many phases it has.
+        volts: Electricity: between a phase and neutral, V.
+        flow_m3h: Gas and water: the largest flow on the meter's face (Q3, Qmax), or of its bore, m3/h.
+        power_kw: Heat and cooling: the largest power, kW.
+    """
+
+    meter: str
+    fuse_a: Annotated[float, msgspec.Meta(gt=0, le=10_000)] | None = None
+    phases: Literal[1, 3] = 3
+    volts: Annotated[float, msgspec.Meta(gt=0, le=50_000)] = 230.0
+    flow_m3h: Annotated[float, msgspec.Meta(gt=0, le=100_000)] | None = None
+    power_kw: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.fuse_a, self.flow_m3h, self.power_kw).count(None) != 2:
+            raise ConfigError(
+                f'`limits` of meter "{self.meter}": one of fuse_a, flow_m3h and power_kw is needed',
+                hint="Write fuse_a for electricity, flow_m3h for gas and water, power_kw for heat.",
+            )
+
+    def per_hour(self, unit: Unit) -> int | None:
+        """What a register in that unit can grow by in an hour; None where this says nothing of it."""
+        return carried_per_hour(
+            unit,
+            power_w=None if self.fuse_a is None else self.fuse_a * self.phases * self.volts,
+            flow_l=None if self.flow_m3h is None else self.flow_m3h * 1000,
+            heat_w=None if self.power_kw is None else self.power_kw * 1000,
+        )
+
+
 class Config(Settings, frozen=True):
     """The whole file; sections of drivers and uplinks are decoded by those who know them."""
 
@@ -134,6 +183,8 @@ class Config(Settings, frozen=True):
     control: Control = msgspec.field(default_factory=Control)
     clock: ClockSettings = msgspec.field(default_factory=ClockSettings)
     delivery: Delivery = msgspec.field(default_factory=Delivery)
+    counters: Counters = msgspec.field(default_factory=Counters)
+    limits: tuple[Limit, ...] = ()
     drivers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     uplinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 

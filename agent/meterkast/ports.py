@@ -15,6 +15,7 @@ from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
 from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.life import Life
 from meterkast.model.product import (
     Availability,
     AvailabilityChange,
@@ -146,6 +147,13 @@ class Catalog(Protocol):
         """
 
 
+class MeterCatalog(Catalog, Protocol):
+    """The catalog of a driver whose port shows meters, all of them with every telegram."""
+
+    def present(self, products: Sequence[ProductId]) -> None:
+        """All the meters that the port shows now: one that is missing was swapped for one that is new."""
+
+
 class Inventory(Catalog, Protocol):
     """The catalog of a driver that knows its devices as nodes of a network.
 
@@ -242,6 +250,7 @@ class Keep:
         epochs: Newly begun epochs of registers, and those that are known better now.
         evidence: What the readings were read from that closed registers.
         channels: What platforms are owed from now on, and no longer.
+        lives: Meters that took a place, or were retired.
         items: Newly composed items.
         composed: How far each (uplink, stream) is composed after this.
         closed: How far each (property, length in ms) is closed after this.
@@ -256,6 +265,7 @@ class Keep:
     epochs: Sequence[Epoch] = ()
     evidence: Sequence[Evidence] = ()
     channels: Sequence[Channel] = ()
+    lives: Sequence[Life] = ()
     items: Sequence[NewItem] = ()
     composed: Mapping[tuple[str, str], UtcMs] | None = None
     closed: Mapping[tuple[PropertyId, int], UtcMs] | None = None
@@ -331,6 +341,12 @@ class Store(Inventory, Protocol):
 
     async def clock_episodes(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[ClockEpisode]:
         """Boots that never knew the time and lie between two instants that overlap (after, until]."""
+
+    async def lives(self) -> Sequence[Life]:
+        """Every meter that took a place, or was retired, by meter."""
+
+    async def last_measured(self, properties: Sequence[PropertyId], until_ms: UtcMs) -> Sequence[HalfHour]:
+        """The newest half-hour up to then of each property that has a reading, however long ago."""
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""
@@ -459,6 +475,8 @@ class Uplink(Protocol):
     """What in its settings is allowed and probably not meant."""
     parallel: int
     """How many streams may be delivered at the same time."""
+    continues: bool
+    """Whether it is given registers that go on across resets and swaps, instead of what the meter shows."""
 
     def wanted(self) -> Sequence[Wanted]:
         """The streams its configuration asks for."""

@@ -27,7 +27,7 @@ from meterkast_buffer.database import Database, Row, change, known
 _PRODUCT = "id, identity, name, medium, maker, model, serial, type"
 _PROPERTY = (
     "id, product_id, key, name, datatype, unit, decimals, reference, fresh_ms, late_ms, sending, receiving, "
-    "aggregation, emptyings"
+    "aggregation, emptyings, rolls_at"
 )
 
 
@@ -122,11 +122,11 @@ async def _store(
     )
     await connection.executemany(
         f"INSERT INTO properties ({_PROPERTY}) VALUES (NULL, (SELECT id FROM products WHERE identity = ?), "
-        "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (product_id, key) DO UPDATE SET "
+        "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (product_id, key) DO UPDATE SET "
         "datatype = excluded.datatype, unit = excluded.unit, decimals = excluded.decimals, "
         "reference = excluded.reference, fresh_ms = excluded.fresh_ms, late_ms = excluded.late_ms, "
         "sending = excluded.sending, receiving = excluded.receiving, aggregation = excluded.aggregation, "
-        "emptyings = excluded.emptyings",
+        "emptyings = excluded.emptyings, rolls_at = excluded.rolls_at",
         [
             (
                 product.identity,
@@ -142,6 +142,7 @@ async def _store(
                 wanted.receiving,
                 wanted.aggregation.value if wanted.aggregation else None,
                 wanted.emptyings,
+                wanted.rolls_at,
             )
             for wanted in properties
         ],
@@ -180,6 +181,7 @@ def _property(row: Row) -> Property:
         receiving,
         aggregation,
         emptyings,
+        rolls_at,
     ) = row
     return Property(
         id=PropertyId(number),
@@ -197,5 +199,6 @@ def _property(row: Row) -> Property:
             receiving=bool(receiving),
             aggregation=Aggregation(aggregation) if aggregation else None,
             emptyings=bool(emptyings),
+            rolls_at=rolls_at,
         ),
     )

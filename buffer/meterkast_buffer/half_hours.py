@@ -43,6 +43,12 @@ _NOT_AMENDED = (
     "NOT EXISTS (SELECT 1 FROM amendments AS late WHERE late.end_ms = half_hours.end_ms "
     "AND late.property_id = half_hours.property_id AND late.revision = half_hours.revision)"
 )
+_LAST = f"""
+    SELECT {_COLUMNS} FROM half_hours
+    WHERE length_ms = {HALF_HOUR_MS} AND property_id = ? AND end_ms <= ?
+        AND state < 2 AND taken_before_ms IS NOT NULL
+    ORDER BY end_ms DESC, revision DESC LIMIT 1
+"""
 _CLOSED = """
     INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
     ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
@@ -192,6 +198,13 @@ class HalfHours:
                 hint="The card changed what was written: copy the database and replace the card.",
             )
         damaged += wrong
+
+    async def last_measured(self, properties: Iterable[PropertyId], until_ms: UtcMs) -> list[HalfHour]:
+        """The newest half-hour up to then of each property that has a reading; a damaged one is none."""
+        rows: list[Row] = []
+        for property_id in properties:
+            rows += await self._database.rows(_LAST, (property_id, until_ms))
+        return [found for row in rows if (found := _half_hour(row)) is not None]
 
     def _report(self, wrong: Sequence[RowKey]) -> None:
         for key in wrong:

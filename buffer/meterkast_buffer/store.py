@@ -17,6 +17,7 @@ from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
 from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.life import Life
 from meterkast.model.product import (
     Availability,
     AvailabilityChange,
@@ -49,6 +50,7 @@ from meterkast_buffer.epochs import Epochs
 from meterkast_buffer.evidence import EvidenceRows
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.installations import Installations
+from meterkast_buffer.lives import Lives
 from meterkast_buffer.nodes import Nodes
 from meterkast_buffer.outbox import Outbox
 from meterkast_buffer.pendings import Pendings
@@ -113,6 +115,7 @@ class SqliteStore:
         self._epochs = Epochs(database)
         self._evidence = EvidenceRows(database)
         self._channels = Channels(database)
+        self._lives = Lives(database)
         self._outbox = Outbox(database)
         self._texts = Texts(database)
         self.books = Books(database, self._half_hours, self._outbox)
@@ -153,6 +156,7 @@ class SqliteStore:
             await self._channels.insert(connection, what.channels)
             await self._epochs.insert(connection, what.epochs)
             await self._evidence.insert(connection, what.evidence, what.now_ms)
+            await self._lives.insert(connection, what.lives)
             changed = await self._outbox.add(connection, what.items, what.composed or {})
             if what.closed:
                 await self._half_hours.close(connection, what.closed)
@@ -242,6 +246,14 @@ class SqliteStore:
     async def clock_episodes(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[ClockEpisode]:
         """Boots that never knew the time, between instants that overlap (after, until]; oldest first."""
         return await self._boots.episodes(after_ms, until_ms)
+
+    async def lives(self) -> Sequence[Life]:
+        """Every meter that took a place, or was retired, by meter."""
+        return await self._lives.all()
+
+    async def last_measured(self, properties: Sequence[PropertyId], until_ms: UtcMs) -> list[HalfHour]:
+        """The newest half-hour up to then of each property that has a reading, however long ago."""
+        return await self._half_hours.last_measured(properties, until_ms)
 
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory."""

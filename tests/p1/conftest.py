@@ -31,6 +31,9 @@ class StubCatalog:
         self.properties: dict[PropertyId, tuple[str, PropertyDescription]] = {}
         self.calls = 0
 
+    def present(self, products: Sequence[ProductId]) -> None:
+        """All the meters that the port shows now; nobody asks here."""
+
     async def declare(
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:

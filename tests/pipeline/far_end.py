@@ -131,6 +131,7 @@ class Platform:
     parallel: int = 1
     limit: int = 10
     delay_ms: int = 0
+    continues: bool = False
     answer: Answer = lambda *_: None
     clock: VirtualClock = field(default_factory=VirtualClock)
     log: list[tuple[str, tuple[ItemId, ...]]] = field(default_factory=list)

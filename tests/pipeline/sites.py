@@ -61,6 +61,8 @@ def table(number: int, readings: Sequence[Reading], decimals: int = 0) -> Frames
 class Far:
     """An uplink that composes text of what it is given."""
 
+    continues = False
+
     def __init__(self) -> None:
         self.broken = False
         self.silent = False

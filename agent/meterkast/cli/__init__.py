@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": "whether a signed report is as its gateway made it",
     "key": "the key with which this gateway signs",
     "reconcile": "ask the platforms what they have, and send again what they lack",
+    "meter": "list meters, sign a meter swap off, retire a meter",
     "p1": "decode captures and look at serial ports",
     "zwave": "see, add, remove and switch Z-Wave devices",
     "reset": "test the RESET uplink and show what it sends",

@@ -21,6 +21,7 @@ from meterkast.network import (
     ValueView,
     WriteRequest,
 )
+from meterkast.pipeline.meter_desk import MeterView, RetireOrder, SwapOrder, Told
 
 T = TypeVar("T")
 
@@ -53,7 +54,72 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class Control:
+class _Asker:
+    """Asks over the control socket.
+
+    Args:
+        config: Where the socket is.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._path = control_socket(config)
+
+    def _ask(self, method: str, path: str, kind: type[T], body: bytes | None = None) -> T:
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        try:
+            if answer.status != http.client.OK:
+                refusal = msgspec.json.decode(content, type=_Refusal)
+                raise RefusedError(refusal.error, hint=refusal.hint)
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.DecodeError as error:
+            raise LinkLostError(
+                f"{self._path} answers {answer.status} in words that are not understood: {error}",
+                hint="Gateway and command are of different releases: restart the gateway.",
+            ) from error
+
+    def _unreachable(self, error: Exception) -> LinkLostError:
+        if isinstance(error, PermissionError):
+            return LinkLostError(
+                f"{self._path} may not be opened by this user",
+                hint="Only the gateway's user and root may change devices: put sudo before the command.",
+            )
+        if isinstance(error, TimeoutError):
+            return LinkLostError(
+                f"the gateway did not answer within {_TIMEOUT_S:.0f} s",
+                hint="Read its log: journalctl -u meterkast.",
+            )
+        what = "is not there" if not os.path.exists(self._path) else "is not answered"
+        return LinkLostError(
+            f"no gateway runs here: {self._path} {what}",
+            hint="Start it (systemctl start meterkast), or name its configuration with --config.",
+        )
+
+
+class MeterControl(_Asker):
+    """The meters, as a running gateway has them.
+
+    Every method raises LinkLostError where no gateway answers, and RefusedError with the gateway's words.
+    """
+
+    def meters(self) -> list[MeterView]:
+        return self._ask("GET", "/meters", list[MeterView])
+
+    def swap(self, order: SwapOrder) -> Told:
+        return self._ask("POST", "/meters/swap", Told, msgspec.json.encode(order))
+
+    def retire(self, order: RetireOrder) -> Told:
+        return self._ask("POST", "/meters/retire", Told, msgspec.json.encode(order))
+
+
+class Control(_Asker):
     """The network of one driver, as a running gateway shows it.
 
     Every method raises LinkLostError where no gateway answers, and RefusedError with the gateway's words.
@@ -64,12 +130,17 @@ class Control:
     """
 
     def __init__(self, config: Config, driver: str) -> None:
-        self._path = control_socket(config)
+        super().__init__(config)
         known = self._ask("GET", "/drivers", Drivers)
         self.now_ms = known.now_ms
         if driver and driver not in known.drivers:
             raise ConfigError(
                 f'no driver "{driver}" has a network', hint=f"There are: {', '.join(known.drivers)}."
+            )
+        if not known.drivers:
+            raise LinkLostError(
+                "the gateway that runs here has no network of devices",
+                hint="See that its configuration has [drivers.zwave].",
             )
         if not driver and len(known.drivers) != 1:
             raise ConfigError(
@@ -117,41 +188,3 @@ class Control:
 
     def forget(self, pending: int) -> PendingView:
         return self._ask("DELETE", f"{self._base}/pending/{pending}", PendingView)
-
-    def _ask(self, method: str, path: str, kind: type[T], body: bytes | None = None) -> T:
-        connection = _UnixConnection(self._path)
-        try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
-        finally:
-            connection.close()
-        try:
-            if answer.status != http.client.OK:
-                refusal = msgspec.json.decode(content, type=_Refusal)
-                raise RefusedError(refusal.error, hint=refusal.hint)
-            return msgspec.json.decode(content, type=kind)
-        except msgspec.DecodeError as error:
-            raise LinkLostError(
-                f"{self._path} answers {answer.status} in words that are not understood: {error}",
-                hint="Gateway and command are of different releases: restart the gateway.",
-            ) from error
-
-    def _unreachable(self, error: Exception) -> LinkLostError:
-        if isinstance(error, PermissionError):
-            return LinkLostError(
-                f"{self._path} may not be opened by this user",
-                hint="Only the gateway's user and root may change devices: put sudo before the command.",
-            )
-        if isinstance(error, TimeoutError):
-            return LinkLostError(
-                f"the gateway did not answer within {_TIMEOUT_S:.0f} s",
-                hint="Read its log: journalctl -u meterkast.",
-            )
-        what = "is not there" if not os.path.exists(self._path) else "is not answered"
-        return LinkLostError(
-            f"no gateway with Z-Wave runs here: {self._path} {what}",
-            hint="Start it (systemctl start meterkast), and see that its configuration has [drivers.zwave].",
-        )

@@ -35,6 +35,9 @@ class Found:
     products: dict[str, Product] = field(default_factory=dict)
     properties: dict[tuple[str, str], Property] = field(default_factory=dict)
 
+    def present(self, products: Sequence[ProductId]) -> None:
+        """All the meters that the port shows now; nobody asks here."""
+
     async def declare(
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:

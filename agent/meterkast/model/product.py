@@ -81,6 +81,7 @@ class PropertyDescription:
         sending, receiving: Whether the device reports the value, and takes it.
         aggregation: What stands for an interval; None for the datatype's own.
         emptyings: Keep the maximum before each emptying too (RESET circularity).
+        rolls_at: Where a register begins again at 0, in whole numbers of `decimals`; None where not known.
     """
 
     key: str
@@ -95,6 +96,7 @@ class PropertyDescription:
     receiving: bool = False
     aggregation: Aggregation | None = None
     emptyings: bool = False
+    rolls_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,20 @@ def rises(values: Sequence[int], last: int | None) -> bool:
     return (last is None or values[0] >= last) and list(values) == sorted(values)
 
 
+class Breakage(NamedTuple):
+    """Where a register did not go on from its last reading, and the next ones confirm that.
+
+    Attributes:
+        last_ms, last: The last reading before.
+        first_ms, first: The first one after.
+    """
+
+    last_ms: UtcMs
+    last: int
+    first_ms: UtcMs
+    first: int
+
+
 class Held(NamedTuple):
     """A reading that waits for others to agree with it, or waited in vain.
 
@@ -81,28 +95,35 @@ class RegisterGuard:
     """Holds back what a register cannot be.
 
     A reading below the last accepted one, or further above it than the time between them allows, is kept
-    aside. If the next readings agree with it, the register was reset, it rolled over, or the meter was
-    replaced: from the first of them on they are accepted, and `restarts` or `jumps` counts the new epoch.
-    If a good reading follows instead, it was an outlier.
+    aside. If the next readings agree with it, the register was reset, rolled over or jumped: from the first
+    of them on they are accepted, and `restarts` or `jumps` counts the new epoch. If a good reading follows
+    instead, or nothing confirms it for `wait_ms`, it was an outlier.
 
     A large site outgrows the limit with every reading. Where three in a row grow steadily, the limit is
-    learned from them.
+    learned from them. So it is where the limit is nobody's word and one rise goes beyond it by less than
+    rates of growth differ: that is a busy hour, and to call it a jump would be to lose what was counted.
 
     Attributes:
         most_per_hour: What it can grow by in an hour, as a whole number of its own.
+        wait_ms: How long a reading waits to be confirmed.
+        given: The limit is a person's word on what the connection can carry.
         last: The newest accepted value, as a whole number.
         last_ms: When it was measured.
         restarts: New epochs so far that began lower.
         jumps: New epochs so far that began higher.
         outliers: Readings dropped so far.
+        broke: The newest break, until somebody takes it.
     """
 
     most_per_hour: int
+    wait_ms: int = 2 * HOUR_MS
+    given: bool = False
     last: int | None = None
     last_ms: UtcMs = UtcMs(-1)
     restarts: int = 0
     jumps: int = 0
     outliers: int = 0
+    broke: Breakage | None = None
     _held: list[Held] = field(default_factory=list)
     _dropped: list[Held] = field(default_factory=list)  # the newest few
     _learnable: int = field(init=False)  # the limit is not learned from rates beyond this
@@ -111,6 +132,12 @@ class RegisterGuard:
     def __post_init__(self) -> None:
         self._learnable = self.most_per_hour * _LEARNED
         self._set_limit(self.most_per_hour)
+
+    def limit(self, per_hour: int) -> None:
+        """A person's word on what it can grow by in an hour."""
+        self.given = True
+        self._learnable = per_hour * _LEARNED
+        self._set_limit(per_hour)
 
     def _set_limit(self, per_hour: int) -> None:
         self.most_per_hour = per_hour
@@ -131,6 +158,7 @@ class RegisterGuard:
 
     def accept(self, at_ms: UtcMs, value: int) -> list[tuple[UtcMs, int]]:
         """The readings that are good now: this one, none, or those held back until now."""
+        self.expire(UtcMs(at_ms - self.wait_ms))
         if self.last is None or self.follows(self.last_ms, self.last, at_ms, value):
             self._drop(len(self._held))
             self.passed(at_ms, value)
@@ -140,30 +168,57 @@ class RegisterGuard:
         self._held.append(Held(at_ms, value, value < self.last))
         if len(self._held) < CONFIRMATIONS:
             return []
-        if not self._agree(self.last):
+        held = self._held
+        agree = all(
+            self.follows(one.at_ms, one.value, other.at_ms, other.value) for one, other in pairwise(held)
+        )
+        if agree and self._breaks(held[0]):
+            self.broke = Breakage(self.last_ms, self.last, held[0].at_ms, held[0].value)
+            if held[0].low:
+                self.restarts += 1
+            else:
+                self.jumps += 1
+        elif not agree and not self._learned(self.last):
             self._drop(1)
             return []
-        good, self._held = self._held, []
-        if good[0].low:
-            self.restarts += 1
-        else:
-            self.jumps += 1
+        self._held = []
         self.passed(at_ms, value)
-        return [(one.at_ms, one.value) for one in good]
+        return [(one.at_ms, one.value) for one in held]
+
+    def begin(self, at_ms: UtcMs, value: int) -> None:
+        """A reading that is good whatever came before: it begins an epoch that is known."""
+        self._drop(len(self._held))
+        self.passed(at_ms, value)
+
+    def expire(self, until_ms: UtcMs) -> None:
+        """Drop those held back that were measured until then: nothing confirmed them."""
+        self._drop(sum(1 for one in self._held if one.at_ms <= until_ms))
+
+    def _breaks(self, first: Held) -> bool:
+        """Whether readings that agree with one another are another epoch; a busy hour is none."""
+        assert self.last is not None
+        if first.low or self.given:
+            return True
+        rate = _per_hour(first.value - self.last, first.at_ms - self.last_ms)
+        if rate > self.most_per_hour * _STEADY:
+            return True
+        self._set_limit(GENEROUS * rate)
+        return False
+
+    def carries(self, elapsed_ms: int, rise: int) -> bool:
+        """Whether so much can be counted in so long."""
+        return rise >= 0 and _per_hour(rise, elapsed_ms) <= self.most_per_hour
 
     def follows(self, before_ms: UtcMs, before: int, at_ms: UtcMs, value: int) -> bool:
         """Whether a reading can follow another one."""
         rise = value - before
         if rise < 0:
             return False
-        return _per_hour(rise, at_ms - before_ms) <= self.most_per_hour or rise <= 2 * _step(before, value)
+        return self.carries(at_ms - before_ms, rise) or rise <= 2 * _step(before, value)
 
-    def _agree(self, last: int) -> bool:
-        """Whether those held back confirm one another; where they grow steadily, the limit is learned."""
-        held = self._held
-        if all(self.follows(one.at_ms, one.value, other.at_ms, other.value) for one, other in pairwise(held)):
-            return True
-        points = [(self.last_ms, last), *((one.at_ms, one.value) for one in held)]
+    def _learned(self, last: int) -> bool:
+        """Whether those held back grow steadily, which the limit is then learned from."""
+        points = [(self.last_ms, last), *((one.at_ms, one.value) for one in self._held)]
         rates = [_per_hour(later - before, b - a) for (a, before), (b, later) in pairwise(points)]
         # Where they lie below the last one, the first rate is no growth: nothing is learned from a reset.
         if max(rates) > self._learnable or max(rates) > min(rates) * _STEADY:
@@ -186,12 +241,18 @@ class RegisterGuard:
         self._set_limit(self.most_per_hour * factor)
         self._held = [one._replace(value=one.value * factor) for one in self._held]
 
-    def held_in(self, start_ms: UtcMs, end_ms: UtcMs) -> Held | None:
-        """The newest reading of (start, end] that is held back, or was until it was dropped."""
-        for one in reversed(self._dropped + self._held):
-            if start_ms < one.at_ms <= end_ms:
-                return one
-        return None
+    @property
+    def oldest_held_ms(self) -> UtcMs | None:
+        """When the oldest of those held back was measured."""
+        return self._held[0].at_ms if self._held else None
+
+    def doubtful_in(self, start_ms: UtcMs, end_ms: UtcMs) -> list[Held]:
+        """The readings of (start, end] of which it is not known yet whether they are good."""
+        return [one for one in self._held if start_ms < one.at_ms <= end_ms]
+
+    def dropped_in(self, start_ms: UtcMs, end_ms: UtcMs) -> Held | None:
+        """The newest reading of (start, end] that was an outlier; only the newest few are known."""
+        return next((one for one in reversed(self._dropped) if start_ms < one.at_ms <= end_ms), None)
 
 
 def _per_hour(rise: int, elapsed_ms: int) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
-from meterkast.model.product import Product, Property
+from meterkast.model.product import Product, ProductId, Property
 from meterkast.ports import Binding
 
 
@@ -17,13 +17,18 @@ def named(product: Product, name: str) -> bool:
 
 
 def resolve(
-    binding: Binding, products: Iterable[Product], properties: Iterable[Property]
+    binding: Binding,
+    products: Iterable[Product],
+    properties: Iterable[Property],
+    set_aside: Container[ProductId] = (),
 ) -> tuple[Property | None, str]:
     """The property a binding means.
 
     Args:
         binding: What is asked for.
         products, properties: All that are known.
+        set_aside: Products that are meant only where no other could be: retired ones, and a new meter whose
+            swap is not signed off.
 
     Returns:
         The property; or None and a sentence that says what is waited for or what to write instead.
@@ -33,10 +38,12 @@ def resolve(
     candidates = [product for product in known if product.description.identity == binding.product] or [
         product for product in known if named(product, binding.product)
     ]
+    candidates = _standing(candidates, set_aside)
     if not candidates:
         candidates = [product for product in known if product.description.medium == binding.product]
         # A medium's bare name means the utility's own meter before any behind it: adding a sub-meter must not
         # stop what was bound before.
+        candidates = _standing(candidates, set_aside)
         candidates = [product for product in candidates if product.description.is_utilitys] or candidates
         if len(candidates) > 1:
             return None, _ambiguous(binding, candidates)
@@ -54,6 +61,10 @@ def resolve(
     if binding.unit is not None and found[0].unit is not binding.unit:
         return None, f"{binding}: is kept in {found[0].unit}, and {binding.unit} is asked for"
     return found[0], ""
+
+
+def _standing(candidates: list[Product], set_aside: Container[ProductId]) -> list[Product]:
+    return [product for product in candidates if product.id not in set_aside] or candidates
 
 
 def _ambiguous(binding: Binding, candidates: Sequence[Product]) -> str:

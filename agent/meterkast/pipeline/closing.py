@@ -6,49 +6,29 @@ both durable in one transaction.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.emptyings import EMPTIED_PERCENT
+from meterkast.model.epoch import Epoch
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import Property, PropertyId
+from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, Grid, UtcMs
-from meterkast.pipeline.series import Series, Weights
+from meterkast.pipeline.composing import BoundStream, Composing
+from meterkast.pipeline.epochs import Before
+from meterkast.pipeline.series import Series, Weights, replay_ms
 from meterkast.ports import Binding, Uplink
-
-log = logging.getLogger(__name__)
 
 KEPT_MS = 3 * HOUR_MS
 """How long minutes and closed intervals stay in memory, so that late readings can revise them."""
 
-REPLAY_MS = 2 * HOUR_MS
-"""How far before the oldest open interval readings are taken in again at a start, at least."""
-
 Why = Callable[[Property, UtcMs, UtcMs], Cause]
 """Why a property has no reading in (start, end]."""
-
-
-@dataclass(slots=True)
-class BoundStream:
-    """A stream all of whose properties are known.
-
-    Attributes:
-        composed_ms: End of the newest interval that was composed.
-        begun: Where it begins was given out, to be kept.
-        failed: The uplink's code failed at the next one.
-    """
-
-    stream: Stream
-    uplink: Uplink
-    bindings: Mapping[Binding, PropertyId]
-    composed_ms: UtcMs
-    begun: bool = True
-    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -56,6 +36,7 @@ class Closed:
     """What one round of closing came to; see `ports.Keep`."""
 
     half_hours: list[HalfHour] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
     items: list[NewItem] = field(default_factory=list)
     composed: dict[tuple[str, str], UtcMs] = field(default_factory=dict)
     closed: dict[tuple[PropertyId, int], UtcMs] = field(default_factory=dict)
@@ -94,7 +75,7 @@ class Closing:
     """
 
     def __init__(self, grid: Grid, grace_ms: int, why: Why) -> None:
-        self._grid = grid
+        self.grid = self._grid = grid
         self._grace_ms = grace_ms
         self._why = why
         self._series: dict[PropertyId, Series] = {}
@@ -102,6 +83,12 @@ class Closing:
         self._done: dict[tuple[PropertyId, int], dict[UtcMs, HalfHour]] = {}
         self._late: set[tuple[PropertyId, int, UtcMs]] = set()
         self._begun: dict[tuple[PropertyId, int], UtcMs] = {}  # where closing began, to be kept
+        self._suspects: set[tuple[PropertyId, int, UtcMs]] = set()
+        self._changed: dict[tuple[PropertyId, int], Epoch] = {}  # epochs, to be kept
+        self._retired: dict[PropertyId, UtcMs] = {}
+        self._away: dict[PropertyId, tuple[UtcMs, UtcMs]] = {}  # from its retirement until it came back
+        self._before: dict[PropertyId, Before] = {}
+        self._composing = Composing(self)
         self.streams: list[BoundStream] = []
 
     def know(self, prop: Property, closed: Mapping[int, UtcMs] | None = None) -> None:
@@ -111,13 +98,93 @@ class Closing:
             closed: How far each length was closed before a restart.
         """
         if prop.id not in self._series:
-            self._series[prop.id] = Series(prop)
+            self._series[prop.id] = Series(prop, self._changed)
             self._closed[prop.id] = dict(closed or {})
 
     def update(self, prop: Property) -> None:
         """Its description changed: a device reports at another pace."""
         if (series := self._series.get(prop.id)) is not None:
             series.update(prop)
+
+    def load(self, epochs: Sequence[Epoch]) -> None:
+        """The epochs of before a restart, by property and number; after `know`, before anything is read."""
+        of: dict[PropertyId, list[Epoch]] = {}
+        for epoch in epochs:
+            of.setdefault(epoch.property_id, []).append(epoch)
+        for property_id, own in of.items():
+            if (series := self._series.get(property_id)) is not None:
+                series.epochs.load(own)
+
+    def seed(self, last: Sequence[HalfHour]) -> None:
+        """What registers were when they were read last, long before a restart."""
+        for one in last:
+            series = self._series.get(one.property_id)
+            if series is not None and one.value is not None and one.taken_ms is not None:
+                series.seed(one.taken_ms, one.value)
+
+    def set_limit(self, property_id: PropertyId, per_hour: int) -> None:
+        """A person's word on what a register can grow by in an hour, in its canonical unit."""
+        self._series[property_id].set_limit(per_hour)
+
+    def retire(self, property_id: PropertyId, at_ms: UtcMs) -> None:
+        """Close nothing more of this property after the interval that holds an instant."""
+        self._retired[property_id] = at_ms
+
+    def revive(self, property_id: PropertyId, at_ms: UtcMs) -> None:
+        """A retired property is read again: it is closed as before, and the time between is a gap."""
+        if (since_ms := self._retired.pop(property_id, None)) is not None:
+            self._away[property_id] = since_ms, at_ms
+
+    def is_retired(self, property_id: PropertyId) -> bool:
+        """Whether nothing more is closed of it."""
+        return property_id in self._retired
+
+    def is_closed(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> bool:
+        """Whether nothing more is to be closed of the interval that ends then."""
+        closed_ms = self._closed[property_id].get(length_ms)
+        retired_ms = self._retired.get(property_id)
+        if closed_ms is None:
+            return retired_ms is not None
+        return closed_ms >= end_ms or (retired_ms is not None and closed_ms >= retired_ms)
+
+    def closed_as(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> HalfHour | None:
+        """What an interval in memory was closed as; None where it was not closed."""
+        return self._done.get((property_id, length_ms), {}).get(end_ms)
+
+    def newest_reading(self, property_id: PropertyId) -> tuple[UtcMs, Quantity] | None:
+        """A register's newest accepted reading."""
+        return self._series[property_id].newest
+
+    def epochs_of(self, property_id: PropertyId) -> tuple[Epoch, ...]:
+        """A register's epochs, oldest first."""
+        return self._series[property_id].epochs.all
+
+    def before(self, property_id: PropertyId) -> Before | None:
+        """The register whose place this one took; None where it took none's."""
+        return self._before.get(property_id)
+
+    def join(self, property_id: PropertyId, before: Before) -> None:
+        """A property took another one's place."""
+        self._before[property_id] = before
+
+    def newest_ms(self, property_id: PropertyId) -> UtcMs:
+        """When the newest reading in memory was measured; -1 before the first."""
+        return self._series[property_id].newest_ms
+
+    def plausible(
+        self, property_id: PropertyId, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity
+    ) -> bool:
+        """Whether a register can have gone from one reading to another in that time."""
+        return self._series[property_id].plausible(since_ms, before, until_ms, after)
+
+    def sign(self, swap: Epoch) -> None:
+        """A register took another's place, as a person or the setting says."""
+        self._series[swap.property_id].epochs.signed(swap)
+
+    def continued(self, property_id: PropertyId, value: Quantity, number: int) -> Quantity:
+        """A reading of a register's epoch as if the counter had never broken."""
+        series = self._series[property_id]
+        return value if series.guard is None else series.epochs.continued(value, number)
 
     def peaks(self, property_id: PropertyId, emptied_percent: int = EMPTIED_PERCENT) -> None:
         """Close this property by its maximum, and keep the maximum before each emptying.
@@ -127,11 +194,16 @@ class Closing:
         """
         self._series[property_id].take_peaks(emptied_percent)
 
-    def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs) -> None:
-        """Close another length of a property too, from now on."""
+    def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs | None = None) -> None:
+        """Close another length of a property too.
+
+        Args:
+            now_ms: From then on; None for all that its half-hours are still open for.
+        """
         closed = self._closed[property_id]
         half_hours = closed.get(HALF_HOUR_MS)
         if length_ms not in closed and half_hours is not None:
+            now_ms = UtcMs(half_hours + 1) if now_ms is None else now_ms
             since = max(half_hours, self._grid.start_of(self._grid.end_of(now_ms, length_ms), length_ms))
             closed[length_ms] = self._grid.start_of(self._grid.next_end(since, length_ms), length_ms)
             self._begun[property_id, length_ms] = closed[length_ms]
@@ -167,6 +239,8 @@ class Closing:
         """What was closed before: streams go on from there, late readings are judged by it."""
         for one in half_hours:
             self._done.setdefault((one.property_id, one.length_ms), {}).setdefault(one.end_ms, one)
+            if one.state is State.SUSPECT:
+                self._suspects.add((one.property_id, one.length_ms, one.end_ms))
 
     def remember(self, complete_from_ms: UtcMs) -> None:
         """Readings since then were taken in again after a restart; what is older is known in part."""
@@ -197,9 +271,10 @@ class Closing:
                 if joint is None:
                     joint = joints[tables] = Joint([part.weights for part in parts])
                 one = joint.join(parts)
-            changed = self._series[property_id].add(*one)
+            series = self._series[property_id]
             if HALF_HOUR_MS not in self._closed[property_id]:
-                self._begin(property_id, min(one.weights.times))
+                self._begin(series, one)
+            changed = series.add(*one)
             if changed and not replay:
                 self._mark_late(property_id, changed)
 
@@ -220,10 +295,13 @@ class Closing:
         lengths = self._closed[property_id]
         if not lengths:
             return -HOUR_MS
-        fresh_ms = self._series[property_id].prop.description.fresh_ms
-        return min(lengths.values()) - max(REPLAY_MS, fresh_ms + HOUR_MS)
+        return min(lengths.values()) - replay_ms(self._series[property_id].prop.description.fresh_ms)
 
-    def _begin(self, property_id: PropertyId, first_ms: UtcMs) -> None:
+    def _begin(self, series: Series, read: Values) -> None:
+        property_id, first_ms = series.prop.id, min(read.weights.times)
+        if series.guard is not None:
+            first = read.values[read.weights.times.index(first_ms)]
+            series.epochs.begin_first(first_ms, Quantity(first, read.decimals))
         begin_ms = self._grid.start_of(self._grid.end_of(first_ms))
         self._closed[property_id][HALF_HOUR_MS] = begin_ms
         self._begun[property_id, HALF_HOUR_MS] = begin_ms
@@ -242,12 +320,15 @@ class Closing:
         # Where closing began is kept at once: a restart before the first end must not begin it anew, later.
         done = Closed(closed=self._begun)
         self._begun = {}
+        self._settle(now_ms)
         self._revise(done)
         for property_id, lengths in self._closed.items():
             for length_ms in lengths:
                 self._close_series(self._series[property_id], length_ms, now_ms, done)
         for bound in self.streams:
-            self._compose(bound, done)
+            self._composing.compose(bound, done)
+        done.epochs = [self._changed[key] for key in sorted(self._changed)]
+        self._changed.clear()
         if done.closed or done.composed:
             self._forget()
         return done
@@ -259,17 +340,24 @@ class Closing:
         while True:
             start_ms = lengths[length_ms]
             end_ms = self._grid.next_end(start_ms, length_ms)
+            if (retired_ms := self._retired.get(series.prop.id)) is not None and start_ms >= retired_ms:
+                break
             over = now_ms >= end_ms + self._grace_ms
             if not over or (now_ms < end_ms + self._grace_ms + late_ms and series.newest_ms < end_ms):
                 break
             closed = series.close(start_ms, end_ms, length_ms, partial(self._cause, series, start_ms, end_ms))
             self._done.setdefault(key, {})[end_ms] = closed
+            if closed.state is State.SUSPECT:
+                self._suspects.add((*key, end_ms))
             done.half_hours.append(closed)
             done.closed[key] = lengths[length_ms] = end_ms
 
     def _cause(self, series: Series, start_ms: UtcMs, end_ms: UtcMs) -> Cause:
-        if series.guard is not None and (held := series.guard.held_in(start_ms, end_ms)) is not None:
-            return Cause.COUNTER_RESET if held.low else Cause.COUNTER_JUMPED
+        if series.guard is not None and (dropped := series.guard.dropped_in(start_ms, end_ms)) is not None:
+            return Cause.COUNTER_RESET if dropped.low else Cause.COUNTER_JUMPED
+        since_ms, until_ms = self._away.get(series.prop.id, (end_ms, end_ms))
+        if since_ms <= start_ms and end_ms <= until_ms:
+            return Cause.DEVICE_REMOVED
         cause = self._why(series.prop, start_ms, end_ms)
         fresh_ms = series.prop.description.fresh_ms
         if (
@@ -290,58 +378,39 @@ class Closing:
     def _revise_one(self, known: HalfHour, done: Closed) -> None:
         series = self._series[known.property_id]
         start_ms = self._grid.start_of(known.end_ms, known.length_ms)
-        if start_ms < series.complete_from_ms:
+        suspect = known.state is State.SUSPECT
+        # A suspect one had no other readings, so that nothing it was made of can be forgotten.
+        if start_ms < series.complete_from_ms and not suspect:
             return  # part of what it was made of is no longer in memory
-        cause = known.cause or Cause.METER_SILENT
+        cause = known.cause or (_doubt(series, known) if suspect else Cause.METER_SILENT)
         newer = series.close(start_ms, known.end_ms, known.length_ms, lambda: cause)
-        if not newer.same_value(known):
+        if not newer.same_value(known) or (suspect and newer.state is not State.SUSPECT):
             revision = known.revised(newer)
             self._done[known.property_id, known.length_ms][known.end_ms] = revision
             done.half_hours.append(revision)
 
-    def _compose(self, bound: BoundStream, done: Closed) -> None:
-        stream = bound.stream
-        if not bound.begun:
-            done.composed[stream.uplink, stream.name] = bound.composed_ms
-            bound.begun = True
-        while True:
-            end_ms = self._grid.next_end(bound.composed_ms, stream.length_ms)
-            if any(self._closed[one][stream.length_ms] < end_ms for one in stream.properties):
-                break
-            values = {
-                binding: found
-                for binding, property_id in bound.bindings.items()
-                if (found := self._done.get((property_id, stream.length_ms), {}).get(end_ms)) is not None
-            }
-            missing = [binding for binding in bound.bindings if binding not in values]
-            for binding in missing:
-                # The property was not yet known in that interval.
-                values[binding] = HalfHour(
-                    property_id=bound.bindings[binding],
-                    end_ms=end_ms,
-                    length_ms=stream.length_ms,
-                    value=None,
-                    state=State.MISSING,
-                    cause=Cause.METER_SILENT,
-                )
-            try:
-                payloads = bound.uplink.compose(stream, values, end_ms)
-            except Exception:  # a fault in one uplink's code must not stop reading; the interval waits
-                if not bound.failed:
-                    log.exception("not composed", extra={"uplink": stream.uplink, "stream": stream.name})
-                bound.failed = True
-                break
-            bound.failed = False
-            for payload in payloads:
-                done.items.append(
-                    NewItem(uplink=stream.uplink, stream=stream.name, at_ms=end_ms, payload=payload)
-                )
-            bound.composed_ms = done.composed[stream.uplink, stream.name] = end_ms
+    def _settle(self, now_ms: UtcMs) -> None:
+        """Doubtful readings that nothing confirmed in time are outliers; what was suspect is decided then."""
+        for series in self._series.values():
+            if series.guard is not None and series.guard.oldest_held_ms is not None:
+                patience_ms = series.guard.wait_ms + series.prop.description.late_ms + self._grace_ms
+                series.guard.expire(UtcMs(now_ms - patience_ms))
+        for key in list(self._suspects):
+            property_id, length_ms, end_ms = key
+            known = self.closed_as(property_id, length_ms, end_ms)
+            if known is None or known.state is not State.SUSPECT:
+                self._suspects.discard(key)
+                continue
+            guard = self._series[property_id].guard
+            if guard is None or not guard.doubtful_in(self._grid.start_of(end_ms, length_ms), end_ms):
+                self._late.add(key)
 
     def _forget(self) -> None:
         behind: dict[tuple[PropertyId, int], UtcMs] = {}
         for bound in self.streams:
-            for property_id in bound.stream.properties:
+            if bound.held_ms is not None:
+                continue  # that may take weeks; the store has it
+            for property_id in self._with_predecessors(bound.stream.properties):
                 key = property_id, bound.stream.length_ms
                 behind[key] = min(bound.composed_ms, behind.get(key, bound.composed_ms))
         for property_id, lengths in self._closed.items():
@@ -349,10 +418,23 @@ class Closing:
                 key = property_id, length_ms
                 until_ms = min(closed_ms, behind.get(key, closed_ms)) - KEPT_MS
                 kept = self._done.get(key, {})
-                for end_ms in [end for end in kept if end <= until_ms]:
+                for end_ms in [
+                    end for end, one in kept.items() if end <= until_ms and one.state is not State.SUSPECT
+                ]:
                     del kept[end_ms]
             if lengths:
                 self._series[property_id].forget(UtcMs(min(lengths.values()) - KEPT_MS))
+
+    def _with_predecessors(self, properties: Sequence[PropertyId]) -> Iterator[PropertyId]:
+        """Those properties, and the registers whose place they took."""
+        for property_id in properties:
+            yield property_id
+            if (before := self.before(property_id)) is not None:
+                yield from self._with_predecessors((before.property_id,))
+
+    def all_of(self, stream: Stream) -> list[PropertyId]:
+        """The properties of a stream, and the registers whose place they took."""
+        return list(dict.fromkeys(self._with_predecessors(stream.properties)))
 
     def newest(self, property_id: PropertyId) -> HalfHour | None:
         """The newest closed half-hour of a property that is in memory."""
@@ -382,3 +464,11 @@ class Closing:
             for property_id, series in self._series.items()
             if series.guard is not None and series.guard.jumps
         }
+
+
+def _doubt(series: Series, known: HalfHour) -> Cause:
+    """Why a suspect half-hour was none: what was read in it was too low, or too high."""
+    newest = series.newest
+    assert known.value is not None
+    low = newest is not None and known.value.decimal() < newest[1].decimal()
+    return Cause.COUNTER_RESET if low else Cause.COUNTER_JUMPED

@@ -13,6 +13,7 @@ from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.examine_clock import clock_problems, source_healths
+from meterkast.pipeline.examine_meters import MeterExaminer
 from meterkast.pipeline.examine_products import ProductExaminer
 from meterkast.pipeline.examine_uplinks import UplinkExaminer
 from meterkast.pipeline.health import (
@@ -88,6 +89,7 @@ class Examiner:
         self._products = ProductExaminer(
             grid=grid, clock=clock, intake=intake, closing=closing, keeper=keeper
         )
+        self._meters = MeterExaminer(keeper, grid)
         self._newcomers = Newcomers(networks, clock)
         self._night = night
         self._started_ms = clock.now_ms()
@@ -121,6 +123,7 @@ class Examiner:
                 *clock_problems(self._clock, meters=self._reads_p1()),
                 *self._driver_problems(drivers, now_ms),
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
+                *self._meters.problems(),
                 *self._newcomers.problems(),
                 *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
                 *self._storage_problems(storage),

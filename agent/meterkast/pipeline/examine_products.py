@@ -42,10 +42,17 @@ class ProductExaminer:
             settled: Whether the gateway has run long enough for silence to mean something.
         """
         found = []
+        gone = {life.replaces for life in self._keeper.meters.waiting()}  # that is told for itself
         for product in products:
             if product.availability == Availability.UNREACHABLE.value:
                 found.append(self._unreachable(product, now_ms))
-            elif settled and not product.fresh and product.properties and not product.removed:
+            elif (
+                settled
+                and not product.fresh
+                and product.properties
+                and not product.removed
+                and product.id not in gone
+            ):
                 found.append(
                     Problem(
                         severity="problem",
@@ -104,7 +111,7 @@ class ProductExaminer:
             serial=product.description.serial,
             fresh=_fresh(healths) if reached is None else self._is_heard(own, healths, reached),
             availability="" if reached is None else reached.value,
-            removed=self._keeper.reach.removed(product.id),
+            removed=self._keeper.reach.removed(product.id) or self._keeper.meters.retired(product.id),
             properties=healths,
         )
 

@@ -129,7 +129,7 @@ class ProductHealth(Frozen, frozen=True):
         fresh: Whether what it measures is: every register of it, or where it has none any measured value. A
             device of a network that told nothing measured: whether it can be reached.
         availability: "available", "retrying" or "unreachable"; "" where it is no device of a network.
-        removed: Whether it was one and was taken out; what it measured stays.
+        removed: Whether it was one and was taken out, or it was retired; what it measured stays.
     """
 
     id: int

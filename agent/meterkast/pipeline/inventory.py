@@ -24,7 +24,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.keeping import Keeper
-from meterkast.ports import Inventory
+from meterkast.ports import Inventory, MeterCatalog
 
 
 class DriverCatalog:
@@ -39,6 +39,9 @@ class DriverCatalog:
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:
         return await self._keeper.declare(self._driver, product, properties)
+
+    def present(self, products: Sequence[ProductId]) -> None:
+        self._keeper.meters.present(self._driver, products)
 
     async def products(self) -> Sequence[Product]:
         return await self._store.products()
@@ -81,3 +84,4 @@ class DriverCatalog:
 
 if TYPE_CHECKING:
     _fits: type[Inventory] = DriverCatalog
+    _shows: type[MeterCatalog] = DriverCatalog

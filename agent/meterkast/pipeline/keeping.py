@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meterkast.config import Limit
 from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
@@ -29,15 +30,19 @@ from meterkast.model.product import (
 from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.model.untimed import Untimed
-from meterkast.pipeline.binding import resolve
+from meterkast.pipeline.binding import named, resolve
 from meterkast.pipeline.boots import Boots
-from meterkast.pipeline.closing import KEPT_MS, REPLAY_MS, Closed, Closing
+from meterkast.pipeline.closing import KEPT_MS, Closed, Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
+from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
 from meterkast.pipeline.resuming import Resuming
+from meterkast.pipeline.series import replay_ms
+from meterkast.pipeline.swap import SwapPlan
+from meterkast.pipeline.tariffs import Tariffs
 from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
 
 if TYPE_CHECKING:
@@ -66,6 +71,8 @@ class Keeper:
     Args:
         uplinks: By name; they compose the items.
         flush_ms: The longest stretch of samples in memory.
+        limits: What connections can carry, as the configuration says.
+        auto_swap: Swaps of meters need no person's word.
         announce: Called after each transaction with the uplinks that got new items.
     """
 
@@ -81,6 +88,8 @@ class Keeper:
         uplinks: Mapping[str, Uplink],
         flush_ms: int,
         announce: Callable[[set[str]], None],
+        limits: Sequence[Limit] = (),
+        auto_swap: bool = False,
     ) -> None:
         self.store = store
         self._clock = clock
@@ -90,6 +99,7 @@ class Keeper:
         self._outages = outages
         self._uplinks = uplinks
         self._flush_ms = flush_ms
+        self._limits = limits
         self._announce = announce
         self._waiting: list[tuple[Uplink, Wanted]] = [
             (uplink, wanted) for uplink in uplinks.values() for wanted in uplink.wanted()
@@ -100,8 +110,10 @@ class Keeper:
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
+        self.meters = Meters(self.products, self.properties, closing, clock, self._recall, auto=auto_swap)
+        self.tariffs = Tariffs()
         self._boots = Boots(store, clock, intake, outages)
-        self.reach = Reach(store, clock, outages)
+        self.reach = Reach(store, clock, outages, self.meters)
         self.orders = Orders(store, clock)
         self._resuming = Resuming(store, grid)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -121,7 +133,9 @@ class Keeper:
             closed.setdefault(property_id, {})[length_ms] = end_ms
         for prop in await self.store.properties():
             self.properties[prop.id] = prop
-            self._closing.know(prop, closed.get(prop.id))
+            self._know(prop, closed.get(prop.id))
+        self._closing.load(await self.store.epochs())
+        self.meters.load(await self.store.lives())
         await self.reach.load()
         await self.orders.load()
         await self._resuming.load()
@@ -146,8 +160,9 @@ class Keeper:
         # A property that no longer reports must not make every start read a year of samples again.
         newest_ms = max(end for lengths in closed.values() for end in lengths.values())
         fresh_ms = max(prop.description.fresh_ms for prop in self.properties.values())
-        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - max(REPLAY_MS, fresh_ms + HOUR_MS))
+        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - replay_ms(fresh_ms))
         last_ms: int = newest_ms
+        await self._seed(closed, since_ms)
         async for frames in self.store.samples(since_ms):
             self._closing.feed(frames, replay=True)
             last_ms = max(last_ms, *(max(table.times) for table in frames if table.times))
@@ -155,6 +170,12 @@ class Keeper:
         for length_ms in {length for lengths in closed.values() for length in lengths}:
             await self._recall(UtcMs(oldest_ms - KEPT_MS), length_ms)
         self._closing.remember(UtcMs(since_ms + HOUR_MS))
+
+    async def _seed(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], since_ms: UtcMs) -> None:
+        """Registers go on from their last reading before the replay, so that a break since is seen."""
+        registers = [prop_id for prop_id in closed if self.properties[prop_id].kind is Kind.REGISTER]
+        standing = [one for one in registers if not self._closing.is_retired(one)]
+        self._closing.seed(await self.store.last_measured(standing, since_ms))
 
     async def _recall(
         self, after_ms: UtcMs, length_ms: int, properties: Sequence[PropertyId] | None = None
@@ -180,10 +201,21 @@ class Keeper:
         self._outages.reads(driver, made.id)
         for prop in found.values():
             self.properties[prop.id] = prop
-            self._closing.know(prop)
+            self._know(prop)
             self._closing.update(prop)
         self._resolve()
         return made, found
+
+    def _know(self, prop: Property, closed: Mapping[int, UtcMs] | None = None) -> None:
+        self._closing.know(prop, closed)
+        product = self.products[prop.product_id]
+        for limit in self._limits:
+            per_hour = limit.per_hour(prop.unit)
+            if per_hour is not None and (
+                named(product, limit.meter) or product.description.medium == limit.meter
+            ):
+                self._closing.set_limit(prop.id, per_hour)
+                break
 
     async def rename_product(self, product_id: ProductId, name: str) -> Product:
         """Give a product a person's name; a stream that waits for that name begins."""
@@ -204,7 +236,9 @@ class Keeper:
         bindings: dict[Binding, PropertyId] = {}
         missing: list[str] = []
         for binding in wanted.bindings:
-            prop, reason = resolve(binding, self.products.values(), self.properties.values())
+            prop, reason = resolve(
+                binding, self.products.values(), self.properties.values(), self.meters.set_aside()
+            )
             if prop is None:
                 missing.append(reason)
             else:
@@ -250,7 +284,7 @@ class Keeper:
         composed_ms = None if known is None else known.composed_ms
         if composed_ms is not None:
             # It may have waited for days while its half-hours were closed, and left the memory.
-            await self._recall(composed_ms, stream.length_ms, stream.properties)
+            await self._recall(composed_ms, stream.length_ms, self._closing.all_of(stream))
         composed_ms = self._closing.bind(stream, uplink, bindings, composed_ms)
         self._commissioning.begun(stream, wanted, bindings, composed_ms)
         self._resuming.skip(self._closing.streams[-1])
@@ -284,18 +318,25 @@ class Keeper:
             untimed = self._boots.untimed()
             frames = self._intake.take()
             self._tell_outages()
-            self._closing.feed(frames)
-            if self._waiting:
-                await self._begin()
+            await self._feed(frames)
+            closed = Closed()
             if self._intake.trusted_since_ms is not None:
                 await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
-            closed = (
-                self._closing.close(self._clock.now_ms())
-                if self._intake.trusted_since_ms is not None
-                else Closed()
-            )
+                closed = self._close(self._clock.now_ms())
             self._unsaved += self._transactions(frames, closed, untimed, stopping=stopping)
             await self._write()
+
+    async def _feed(self, frames: Sequence[Frames]) -> None:
+        self._closing.feed(frames)
+        self.meters.read(frames)
+        if self._waiting:
+            await self._begin()
+        await self.meters.look()
+
+    def _close(self, now_ms: UtcMs) -> Closed:
+        closed = self._closing.close(now_ms)
+        self.tariffs.check(closed.half_hours, self.properties)
+        return closed
 
     def _tell_outages(self) -> None:
         # What was read while the time was unknown has its time by now: nothing is missing for that since.
@@ -315,10 +356,8 @@ class Keeper:
         if behind is None:
             return
         async for frames in behind:
-            self._closing.feed(frames)
-            if self._waiting:
-                await self._begin()
-            closed = self._closing.close(max(max(table.times) for table in frames))
+            await self._feed(frames)
+            closed = self._close(max(max(table.times) for table in frames))
             self._unsaved += self._transactions((), closed)
             await self._write()
 
@@ -330,9 +369,9 @@ class Keeper:
         *,
         stopping: bool = False,
     ) -> list[Keep]:
-        channels = self._commissioning.changes()
-        kept = frames or closed.half_hours or closed.composed or closed.closed
-        if not (kept or channels or untimed or stopping):
+        channels, lives = self._commissioning.changes(), self.meters.changed()
+        kept = frames or closed.half_hours or closed.epochs or closed.composed or closed.closed
+        if not (kept or channels or lives or untimed or stopping):
             return []
         return [
             Keep(
@@ -340,6 +379,8 @@ class Keeper:
                 frames=frames,
                 half_hours=closed.half_hours,
                 channels=channels,
+                epochs=closed.epochs,
+                lives=lives,
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,
@@ -376,14 +417,24 @@ class Keeper:
     def _drop_old_samples(self) -> None:
         with_samples = [number for number, keep in enumerate(self._unsaved) if keep.frames or keep.untimed]
         for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
-            keep = self._unsaved[number]
             self.dropped_blocks += 1
-            self._unsaved[number] = replace(keep, frames=(), untimed=())
+            self._unsaved[number] = replace(self._unsaved[number], frames=(), untimed=())
 
     @property
     def unsaved(self) -> int:
         """Transactions that wait because the database refuses."""
         return len(self._unsaved)
+
+    async def sign(self, plan: SwapPlan) -> None:
+        """A meter swap is signed off, and kept with what it lets go."""
+        async with self._lock:
+            await self.meters.sign(plan)
+        await self.flush()
+
+    async def retire(self, product_id: ProductId) -> None:
+        """Nobody waits for that meter any more."""
+        self.meters.retire(product_id, self._clock.now_ms())
+        await self.flush()
 
     async def finish(self) -> None:
         """A clean stop loses nothing."""

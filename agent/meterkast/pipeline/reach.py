@@ -12,6 +12,7 @@ from meterkast.model.product import (
     ProductId,
 )
 from meterkast.model.time import UtcMs
+from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
 from meterkast.ports import Clock, Store
 
@@ -26,13 +27,15 @@ _BY_STATUS = {
 class Reach:
     """The nodes and the newest availability of each product, in memory as they are in the store.
 
-    A half-hour that is missing while a product's device was out of reach or taken out gets that as its cause.
+    A half-hour that is missing while a product's device was out of reach or taken out gets that as its cause;
+    a product whose device was taken out is retired.
     """
 
-    def __init__(self, store: Store, clock: Clock, outages: Outages) -> None:
+    def __init__(self, store: Store, clock: Clock, outages: Outages, meters: Meters) -> None:
         self._store = store
         self._clock = clock
         self._outages = outages
+        self._meters = meters
         self._nodes: dict[NodeId, Node] = {}
         self._newest: dict[ProductId, AvailabilityChange] = {}
 
@@ -57,6 +60,7 @@ class Reach:
         self._nodes[made.id] = made
         if node.product_id is not None:
             self._outages.filled(node.product_id, self._clock.now_ms())
+            self._meters.revive(node.product_id, self._clock.now_ms())
         return made
 
     async def remove_node(self, identity: str) -> None:
@@ -68,6 +72,7 @@ class Reach:
                 product_id = node.description.product_id
                 if product_id is not None and self._node_of(product_id) is None:
                     self._outages.removed(product_id, self._clock.now_ms())
+                    self._meters.retire(product_id, self._clock.now_ms())
 
     async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
         """See `ports.Inventory`."""

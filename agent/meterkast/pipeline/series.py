@@ -14,15 +14,28 @@ from operator import mul
 
 from meterkast.model.datatypes import Aggregation, Kind
 from meterkast.model.emptyings import Emptyings
+from meterkast.model.epoch import Break
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.limits import LARGEST_PER_HOUR, UNKNOWN_PER_HOUR
 from meterkast.model.product import Property
 from meterkast.model.quantity import LARGEST_WHOLE, Quantity
 from meterkast.model.register import RegisterGuard
-from meterkast.model.time import MINUTE_MS, UtcMs
+from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
+from meterkast.pipeline.epochs import Changed, Epochs
 
 MEAN_DECIMALS = 2
 """Digits that a mean has more than its readings."""
+
+REPLAY_MS = 2 * HOUR_MS
+"""How far before the oldest open interval readings are taken in again at a start, at least."""
+
+
+def replay_ms(fresh_ms: int) -> int:
+    """How far back a property's readings are taken in again at a start, and a doubtful one is remembered.
+
+    Three readings in a row take as long as one stands.
+    """
+    return max(REPLAY_MS, fresh_ms + HOUR_MS)
 
 
 @dataclass(slots=True)
@@ -83,6 +96,7 @@ class Series:
 
     Args:
         prop: The property; its kind and aggregation decide what is gathered.
+        changed: Takes epochs that are to be kept.
 
     Attributes:
         minutes: By their end.
@@ -90,7 +104,7 @@ class Series:
         complete_from_ms: Minutes that end at or before this are forgotten, or were never read again.
     """
 
-    def __init__(self, prop: Property) -> None:
+    def __init__(self, prop: Property, changed: Changed) -> None:
         self.prop = prop
         self.aggregation = prop.aggregation
         self.emptyings = Emptyings(one=10**prop.description.decimals) if prop.description.emptyings else None
@@ -100,6 +114,7 @@ class Series:
         self.newest_ms = UtcMs(-1)
         self.complete_from_ms = UtcMs(-1)
         self.guard = _guard(prop) if prop.kind is Kind.REGISTER else None
+        self.epochs = Epochs(prop.id, changed)
         self._standing: tuple[UtcMs, int] | None = None  # up to when the newest value was counted, and it
         self._stands_until_ms = 0
 
@@ -107,6 +122,8 @@ class Series:
         """The property's description changed: its device reports at another pace."""
         self.prop = prop
         self.hold_ms = prop.description.fresh_ms
+        if self.guard is not None:
+            self.guard.wait_ms = replay_ms(self.hold_ms)
         if self._standing is not None:
             self._stands_until_ms = self.newest_ms + self.hold_ms
 
@@ -153,23 +170,93 @@ class Series:
         if guard is None:
             return ((at_ms, value),)
         if at_ms >= self.newest_ms:
-            return guard.accept(at_ms, value)
+            if self.epochs.begun_in(guard.last_ms, at_ms):
+                # Taken in again after a restart: what was confirmed then needs no confirmation.
+                guard.begin(at_ms, value)
+                return ((at_ms, value),)
+            good = guard.accept(at_ms, value)
+            if guard.broke is not None:
+                self._break(guard)
+            return good
         if self._fits(guard, at_ms, value):
+            self.epochs.late(at_ms, Quantity(value, self.decimals))
             return ((at_ms, value),)
         guard.outliers += 1
         return ()
 
+    def _break(self, guard: RegisterGuard) -> None:
+        """The guard found that the register did not go on from its last reading: another epoch."""
+        broke, guard.broke = guard.broke, None
+        assert broke is not None
+        size = self._size()
+        kind = Break.JUMP
+        if broke.first < broke.last:
+            # Rolled over only near the register's end, and only if so much can have been counted meanwhile.
+            near = size * 99 < broke.last * 100 < size * 100 and 0 <= broke.first * 100 < size
+            rolled = near and guard.follows(broke.last_ms, broke.last, broke.first_ms, broke.first + size)
+            kind = Break.ROLLOVER if rolled else Break.RESET
+        self.epochs.begin(
+            kind,
+            last_ms=broke.last_ms,
+            last=Quantity(broke.last, self.decimals),
+            first_ms=broke.first_ms,
+            first=Quantity(broke.first, self.decimals),
+            size=Quantity(size, self.decimals),
+        )
+
+    def _size(self) -> int:
+        """Where the register begins again at 0, in the series' decimals; 0 where that is not known."""
+        described = self.prop.description
+        if described.rolls_at is None or self.decimals < described.decimals:
+            return 0
+        return described.rolls_at * int(10 ** (self.decimals - described.decimals))
+
+    def seed(self, at_ms: UtcMs, value: Quantity) -> None:
+        """What the register was when it was read last, long before a restart."""
+        if self.guard is not None and self.guard.last is None:
+            if value.decimals > self.decimals:
+                self._aligned((), value.decimals)
+            self.guard.passed(at_ms, value.rescaled(self.decimals))
+
+    @property
+    def newest(self) -> tuple[UtcMs, Quantity] | None:
+        """A register's newest accepted reading."""
+        if self.guard is None or self.guard.last is None:
+            return None
+        return self.guard.last_ms, Quantity(self.guard.last, self.decimals)
+
+    def plausible(self, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity) -> bool:
+        """Whether the register can have gone from one reading to another in that time."""
+        decimals = max(before.decimals, after.decimals, self.decimals)
+        if self.guard is None:
+            return True
+        finer = int(10 ** (decimals - self.decimals))
+        rise = after.rescaled(decimals) - before.rescaled(decimals)
+        return self.guard.carries(until_ms - since_ms, -(-rise // finer))
+
+    def set_limit(self, per_hour: int) -> None:
+        """A person's word on what the register can grow by in an hour, in its canonical unit."""
+        if self.guard is not None:
+            self.guard.limit(per_hour * int(10**self.decimals))
+
     def _fits(self, guard: RegisterGuard, at_ms: UtcMs, value: int) -> bool:
-        """Whether a register's late reading lies between those measured before and after it."""
-        counted = [minute for minute in self.minutes.values() if minute.count]
-        before = max((one for one in counted if one.last_ms <= at_ms), key=_when, default=None)
-        after = min((one for one in counted if one.last_ms > at_ms), key=_when, default=None)
-        if before is None or after is None:
-            return after is None or value <= after.last
-        if before.last <= after.last:
-            return before.last <= value <= after.last
-        # The register began again in between.
-        return guard.follows(before.last_ms, before.last, at_ms, value) or value <= after.last
+        """Whether a register's late reading lies between those of its epoch before and after it."""
+        number_at = self.epochs.number_at
+        number = number_at(at_ms)
+        points = [
+            (minute.last_ms, minute.last)
+            for minute in self.minutes.values()
+            if minute.count and number_at(minute.last_ms) == number
+        ]
+        following = self.epochs.after(number)
+        if following is not None and following.last is not None and following.last_ms is not None:
+            points.append((following.last_ms, following.last.rescaled(self.decimals)))
+        before = max((point for point in points if point[0] <= at_ms), default=None)
+        after = min((point for point in points if point[0] > at_ms), default=None)
+        if after is not None:
+            return (before is None or before[1] <= value) and value <= after[1]
+        # The epoch's last reading is older: a later one has to follow it.
+        return before is None or guard.follows(*before, at_ms, value)
 
     def _aligned(self, values: Sequence[int], decimals: int) -> Sequence[int]:
         if decimals < self.decimals:
@@ -286,6 +373,10 @@ class Series:
             if self.aggregation is Aggregation.MAX:
                 value, taken_ms = Quantity(max(minute.high for minute in counted), self.decimals), None
                 emptied = tuple(peak for minute in counted for peak in minute.emptied)
+        state = State.MISSING if value is None else State.MEASURED
+        if not counted and self.guard is not None and (held := self.guard.doubtful_in(start_ms, end_ms)):
+            state, value, taken_ms = State.SUSPECT, _fitting(held[-1].value, self.decimals), held[-1].at_ms
+            count = len(held)
         return HalfHour(
             property_id=self.prop.id,
             end_ms=end_ms,
@@ -293,8 +384,9 @@ class Series:
             value=value,
             taken_ms=taken_ms,
             count=count,
-            state=State.MISSING if value is None else State.MEASURED,
+            state=state,
             cause=cause() if value is None else None,
+            epoch=0 if taken_ms is None or self.guard is None else self.epochs.number_at(taken_ms),
             before_emptyings=emptied,
         )
 
@@ -335,7 +427,10 @@ class Series:
 
 def _guard(prop: Property) -> RegisterGuard:
     per_hour = LARGEST_PER_HOUR.get(prop.unit, UNKNOWN_PER_HOUR)
-    return RegisterGuard(most_per_hour=per_hour * int(10**prop.description.decimals))
+    return RegisterGuard(
+        most_per_hour=per_hour * int(10**prop.description.decimals),
+        wait_ms=replay_ms(prop.description.fresh_ms),
+    )
 
 
 def _when(minute: Minute) -> UtcMs:

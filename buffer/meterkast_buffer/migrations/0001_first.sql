@@ -25,6 +25,7 @@ CREATE TABLE properties (
     receiving   INTEGER NOT NULL,
     aggregation TEXT,
     emptyings   INTEGER NOT NULL,
+    rolls_at    INTEGER,
     UNIQUE (product_id, key)
 ) STRICT;
 
@@ -267,3 +268,13 @@ CREATE TABLE epochs (
     signed_by    TEXT NOT NULL,
     PRIMARY KEY (property_id, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Which port shows a meter, whose place it took (signed_ms empty: not signed off), when it was retired.
+CREATE TABLE lives (
+    product_id INTEGER PRIMARY KEY REFERENCES products (id),
+    source     TEXT NOT NULL,
+    replaces   INTEGER REFERENCES products (id),
+    sure       INTEGER NOT NULL,
+    signed_ms  INTEGER,
+    retired_ms INTEGER
+) STRICT;

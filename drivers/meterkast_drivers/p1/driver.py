@@ -11,7 +11,7 @@ from meterkast.config import Settings as Base
 from meterkast.config import secret
 from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
-from meterkast.ports import Catalog, Clock, Driver, DriverStatus, Emit, LinkState
+from meterkast.ports import Clock, Driver, DriverStatus, Emit, LinkState, MeterCatalog
 from meterkast_drivers.p1 import detect, port
 from meterkast_drivers.p1.cipher import Opener, SealedError
 from meterkast_drivers.p1.framing import Checksum, Frame, Framer, Kind
@@ -48,7 +48,7 @@ class Settings(Base, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auth_key: str = ""
 
 
-def create(name: str, settings: Settings, catalog: Catalog, clock: Clock) -> Driver:
+def create(name: str, settings: Settings, catalog: MeterCatalog, clock: Clock) -> Driver:
     """The driver.
 
     Raises:
@@ -64,7 +64,7 @@ class P1Driver:
         rejected: The newest telegrams that were refused as a whole, and why; for diagnosis.
     """
 
-    def __init__(self, name: str, settings: Settings, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, name: str, settings: Settings, catalog: MeterCatalog, clock: Clock) -> None:
         self.name = name
         self.rejected: deque[tuple[bytes, str]] = deque(maxlen=_KEPT)
         self._settings = settings

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from meterkast.model.datatypes import METER, SENSOR, Aggregation
+from meterkast.model.datatypes import DATATYPES, METER, SENSOR, Aggregation, Kind
 from meterkast.model.product import Medium, ProductDescription, PropertyDescription
 from meterkast.model.time import MINUTE_MS
 from meterkast.model.units import POWERS
 from meterkast_drivers.p1.form import Form, MeterForm
-from meterkast_drivers.p1.telegram import quantity
+from meterkast_drivers.p1.telegram import Reading, quantity
 
 FRESH_MS = MINUTE_MS
 """How long a value of the electricity meter stands; telegrams come every 1 to 10 s."""
 
+_MOST_DIGITS = 18  # what 63 bits have room for
 _LATE_MS = 15 * MINUTE_MS
 _NAMES = {
     Medium.GAS: "Gas meter",
@@ -67,6 +68,7 @@ def electricity(form: Form, interval_ms: int = 0) -> tuple[ProductDescription, l
             reference=column.reading.line.reference,
             fresh_ms=fresh_ms,
             aggregation=Aggregation.LAST if column.key in _NOT_AVERAGED else None,
+            rolls_at=_rolls_at(column.reading, column.decimals),
         )
         for column in form.columns
     ]
@@ -91,8 +93,27 @@ def mbus(form: Form, meter: MeterForm) -> tuple[ProductDescription, PropertyDesc
         datatype=reading.kind.datatype,
         unit=reading.kind.unit,
         decimals=quantity(reading)[1],
+        rolls_at=_rolls_at(reading, quantity(reading)[1]),
         reference=reading.line.reference,
         fresh_ms=2 * cadence_ms,
         # Meters read every hour come up to an hour late, and the telegram with them a little later still.
         late_ms=_LATE_MS if cadence_ms < 60 * MINUTE_MS else 75 * MINUTE_MS,
     )
+
+
+def _rolls_at(reading: Reading, decimals: int) -> int | None:
+    """Where a register begins again at 0: behind as many nines as the meter shows digits.
+
+    P1's registers have a fixed width, with zeros in front (IEC 62056-21, F9(3,3) and the like).
+    """
+    if (
+        reading.datatype is None
+        or DATATYPES[reading.datatype].kind is not Kind.REGISTER
+        or not reading.line.groups
+    ):
+        return None
+    digits = reading.line.groups[-1].partition("*")[0].partition(".")[0]
+    power = POWERS[reading.unit][1] + decimals
+    if not (digits.isascii() and digits.isdigit()) or len(digits) + power > _MOST_DIGITS:
+        return None
+    return int(10 ** (len(digits) + power))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meterkast.model.evidence import OPENED
+from meterkast.model.product import ProductId
 from meterkast.model.reading import Batch, Column, Layout, TimeSource
 from meterkast.model.time import UtcMs
-from meterkast.ports import Catalog
+from meterkast.ports import MeterCatalog
 from meterkast_drivers.p1 import objects, products
 from meterkast_drivers.p1.form import Form, form_of
 from meterkast_drivers.p1.framing import Checksum, Frame
@@ -103,7 +104,7 @@ class Reader:
             self._add_meters(form, seen_ns, batches)
         return batches
 
-    async def declare(self, catalog: Catalog) -> None:
+    async def declare(self, catalog: MeterCatalog) -> None:
         """Give the meters and values of a new form their ids.
 
         Raises:
@@ -112,16 +113,20 @@ class Reader:
         form = self.form
         assert form is not None
         layout: Layout = ()
+        present: list[ProductId] = []
         if form.columns:
             product, properties = products.electricity(form, self._interval_ms)
-            _, known = await catalog.declare(product, properties)
+            made, known = await catalog.declare(product, properties)
+            present.append(made.id)
             layout = tuple(Column(known[what.key].id, what.decimals) for what in properties)
         for meter in form.meters:
             product, register = products.mbus(form, meter)
-            _, known = await catalog.declare(product, [register])
+            made, known = await catalog.declare(product, [register])
+            present.append(made.id)
             self._meter_layouts[_meter_key(product.identity, register.key, register.decimals)] = self._shared(
                 (Column(known[register.key].id, register.decimals),)
             )
+        catalog.present(present)
         self._layout = self._shared(layout)
         if len(self._declared) >= _FORMS_KEPT:
             self._declared.clear()

@@ -24,6 +24,9 @@ from meterkast_drivers.zwave.value import ZwaveValue
 if TYPE_CHECKING:
     from zwave_js_server.model.node import Node as LiveNode
 
+METER_CLASS = 50
+_SIGNED_32 = 1 << 31
+
 WAKE_UP_CLASS, WAKE_UP_INTERVAL = 132, "wakeUpInterval"
 
 STATE_ASKED_MS = 12 * HOUR_MS
@@ -136,7 +139,22 @@ def describe_property(
         receiving=target.receiving,
         aggregation=target.aggregation,
         emptyings=target.emptyings,
+        rolls_at=_rolls_at(value, target),
     )
+
+
+def _rolls_at(value: ZwaveValue, target: Target) -> int | None:
+    """Where a register of Meter (50) begins again at 0: it is a signed number of 32 bits with a precision.
+
+    The precision is not told. It is taken to be the one whose digits are kept, so that the whole number kept
+    is the whole number sent. Should the device use a coarser one, the register goes on beyond this, and its
+    fall there is not taken for a rollover unless so little was left to count.
+    """
+    factor = target.conversion.factor
+    power_of_ten = factor.denominator == 1 and set(str(factor.numerator)[1:]) <= {"0"}
+    if value.command_class != METER_CLASS or target.kind is not Kind.REGISTER or not power_of_ten:
+        return None
+    return _SIGNED_32 if str(factor.numerator)[0] == "1" else None
 
 
 def describe_node(

@@ -64,6 +64,9 @@ class _Catalog:
     def __init__(self) -> None:
         self._last = 0
 
+    def present(self, products: Sequence[ProductId]) -> None:
+        """All the meters that the port shows now; nobody asks here."""
+
     async def declare(
         self, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:

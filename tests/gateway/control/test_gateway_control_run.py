@@ -127,9 +127,14 @@ async def test_a_door_that_breaks_does_not_stop_metering(
             await tries.get()
 
 
-async def test_a_gateway_without_a_network_has_none(folder: Path) -> None:
+async def test_a_gateway_without_a_network_has_one_for_its_meters(folder: Path) -> None:
     async with running(folder):
-        assert not (folder / "control.sock").exists()
+        assert (folder / "control.sock").exists()
+        status, out, _ = await command("meter", "list", "--config", str(folder / "meterkast.toml"))
+        assert (status, out) == (0, "No meter was read yet.\n")
+        status, _, err = await command("zwave", "nodes", "--config", str(folder / "meterkast.toml"))
+        assert status == 1
+        assert "no network of devices" in err
 
 
 async def test_a_socket_that_cannot_be_made_does_not_stop_metering(

@@ -84,6 +84,8 @@ class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields
             credentials, and for the answer to a message.
         stray_wait_s: An error that does not say what it is about counts as the answer after this long.
         idle_close_s: The connection is closed when nothing was sent for so long.
+        counters: What is sent of a register that was reset, rolled over or jumped, or whose meter was
+            swapped. `continue`: it goes on as if nothing had been; `restart`: as the meter shows it.
         monitors: At least one.
     """
 
@@ -101,6 +103,7 @@ class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields
     ack_timeout_s: _Seconds = 30.0
     stray_wait_s: _Seconds = 1.5
     idle_close_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+    counters: Literal["continue", "restart"] = "continue"
     monitors: tuple[Monitor, ...] = ()
 
 

@@ -76,6 +76,7 @@ class ResetUplink:
         self._daily_at = daily_at(settings)
         self._account = account(settings)
         target(settings)
+        self.continues = settings.counters == "continue"
         self.urls: Sequence[str] = (settings.url,)
         self.warnings: Sequence[str] = tuple(
             warning for plan in self._plans.values() for warning in plan.warnings

@@ -80,6 +80,8 @@ class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields
         timeout_s: Total time of one request.
         parallel: How many meters are sent at the same time.
         dst: What is written as local time; see `Dst`.
+        counters: What is sent of a register that was reset, rolled over or jumped, or whose meter was
+            swapped. `restart`: as the meter shows it; `continue`: it goes on as if nothing had been.
         meters: At least one.
     """
 
@@ -92,6 +94,7 @@ class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields
     timeout_s: Annotated[float, msgspec.Meta(ge=5, le=300)] = 30.0
     parallel: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4
     dst: Dst = Dst.OFFSET
+    counters: Literal["continue", "restart"] = "restart"
     meters: tuple[Meter, ...] = ()
 
 

@@ -41,6 +41,7 @@ class WatticsUplink:
         self._client: Client | None = None
         self._proven_ms: dict[str, UtcMs] = {}
         self.parallel = settings.parallel
+        self.continues = settings.counters == "continue"
         self.urls: Sequence[str] = tuple(dict.fromkeys(urls(settings)))
         self.warnings: Sequence[str] = ()
 

@@ -1,0 +1,205 @@
+"""A meter swap as it is signed off: what both meters showed, checked, and the epochs that this makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from meterkast.model.epoch import Break, Epoch
+from meterkast.model.errors import RefusedError
+from meterkast.model.product import ProductId, Property
+from meterkast.model.quantity import Quantity, text
+from meterkast.model.register import difference, total
+from meterkast.model.time import UtcMs, iso_utc
+
+if TYPE_CHECKING:
+    from meterkast.pipeline.meters import Meters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapPlan:
+    """A swap that can be signed off.
+
+    Attributes:
+        old, new: The meters.
+        at_ms: When the new one took over.
+        by: Who signs.
+        epochs: One per register that both have.
+    """
+
+    old: ProductId
+    new: ProductId
+    at_ms: UtcMs
+    by: str
+    epochs: tuple[Epoch, ...]
+
+
+def plan_swap(
+    meters: Meters,
+    old: ProductId,
+    new: ProductId,
+    *,
+    by: str,
+    at_ms: UtcMs | None = None,
+    old_readings: Mapping[str, str] | None = None,
+    new_readings: Mapping[str, str] | None = None,
+) -> SwapPlan:
+    """Check a swap and make its epochs; nothing changes.
+
+    Args:
+        at_ms: When the new meter took over; None for its first reading.
+        old_readings, new_readings: What the meters' faces showed then, by register key, in the unit on the
+            face; what is left out is the last reading of the old and the first of the new.
+
+    Raises:
+        RefusedError: The meters cannot have been swapped like that; the message says why.
+    """
+    _check_meters(meters, old, new)
+    olds, news = meters.registers(old), meters.registers(new)
+    shared = [key for key, prop in olds.items() if key in news and news[key].unit is prop.unit]
+    old_faces, new_faces = dict(old_readings or {}), dict(new_readings or {})
+    for key in (*old_faces, *new_faces):
+        if key not in shared:
+            raise RefusedError(
+                f'"{key}" is no register that both meters have',
+                hint=f"They have: {', '.join(shared) or 'none in common'}.",
+            )
+    first_ms = meters.first_ms(new)
+    if first_ms is None:
+        raise RefusedError(
+            f"{called(meters, new)} was not read yet", hint="Sign the swap off once its values are shown."
+        )
+    taken_ms = first_ms if at_ms is None else at_ms
+    _check_time(meters, old, taken_ms, first_ms)
+    epochs = []
+    for key in shared:
+        if not meters.closing.epochs_of(news[key].id) or meters.closing.newest_reading(olds[key].id) is None:
+            continue
+        epochs.append(
+            _epoch(meters, olds[key], news[key], taken_ms, by, old_faces.get(key), new_faces.get(key))
+        )
+    if not epochs:
+        raise RefusedError(
+            f"{called(meters, old)} and {called(meters, new)} have no register in common",
+            hint="Only meters that count the same can take each other's place.",
+        )
+    return SwapPlan(old=old, new=new, at_ms=taken_ms, by=by, epochs=tuple(epochs))
+
+
+def called(meters: Meters, product_id: ProductId) -> str:
+    """A meter's name and serial."""
+    described = meters.products[product_id].description
+    return f"{described.name} {described.serial}".strip()
+
+
+def face(prop: Property, value: Quantity) -> str:
+    """A reading as the meter's face shows it, with its unit."""
+    own = prop.unit == prop.datatype.unit
+    shown = text(value.decimal(prop.datatype.power if own else 0))
+    return f"{shown} {prop.datatype.suffix if own else prop.unit.value}".strip()
+
+
+def _check_meters(meters: Meters, old: ProductId, new: ProductId) -> None:
+    if old == new:
+        raise RefusedError("a meter cannot take its own place", hint="Name the old and the new meter.")
+    signed = meters.life(new)
+    if signed.replaces is not None and signed.signed_ms is not None:
+        raise RefusedError(
+            f"{called(meters, new)} took the place of {called(meters, signed.replaces)}, which is signed off",
+            hint="A swap is signed off once; `meterkast meter list` shows what was.",
+        )
+    lives = map(meters.life, meters.products)
+    follower = next((one.product_id for one in lives if one.replaces == old and one.signed_ms), None)
+    if follower is not None:
+        raise RefusedError(
+            f"{called(meters, follower)} took the place of {called(meters, old)}, which is signed off",
+            hint="Name the meter that was in use last.",
+        )
+
+
+def _check_time(meters: Meters, old: ProductId, at_ms: UtcMs, first_ms: UtcMs) -> None:
+    last = [
+        newest[0]
+        for prop in meters.registers(old).values()
+        if (newest := meters.closing.newest_reading(prop.id)) is not None
+    ]
+    last_ms = max(last, default=UtcMs(0))
+    if at_ms > first_ms:
+        raise RefusedError(
+            f"{iso_utc(at_ms)} is after the new meter's first reading, of {iso_utc(first_ms)}",
+            hint="Give the time at which it was hung, or leave --at out.",
+        )
+    if at_ms < last_ms:
+        raise RefusedError(
+            f"{iso_utc(at_ms)} is before the old meter's last reading, of {iso_utc(last_ms)}",
+            hint="Give the time at which it was taken down, or leave --at out. A meter that is still read "
+            "was not replaced.",
+        )
+
+
+def _epoch(
+    meters: Meters,
+    old: Property,
+    new: Property,
+    at_ms: UtcMs,
+    by: str,
+    old_face: str | None,
+    new_face: str | None,
+) -> Epoch:
+    closing = meters.closing
+    newest = closing.newest_reading(old.id)
+    assert newest is not None
+    last_ms, read = newest
+    begun = closing.epochs_of(new.id)[0]
+    last = read if old_face is None else _quantity(old, old_face)
+    first = begun.first if new_face is None else _quantity(new, new_face)
+    if difference(last, read).whole < 0:
+        raise RefusedError(
+            f"{old.key}: {face(old, last)} is below the old meter's last reading, {face(old, read)}",
+            hint="Read its face again, and mind the unit.",
+        )
+    if difference(begun.first, first).whole < 0:
+        raise RefusedError(
+            f"{new.key}: {face(new, first)} is above the new meter's first reading, {face(new, begun.first)}",
+            hint="Read what it showed when it was hung, and mind the unit.",
+        )
+    for prop, since_ms, before, until_ms, after in (
+        (old, last_ms, read, at_ms, last),
+        (new, at_ms, first, begun.at_ms, begun.first),
+    ):
+        if not closing.plausible(prop.id, since_ms, before, until_ms, after):
+            raise RefusedError(
+                f"{prop.key}: from {face(prop, before)} to {face(prop, after)} is more than the connection "
+                f"carries between {iso_utc(since_ms)} and {iso_utc(until_ms)}",
+                hint="Mind the unit of the reading; if it is right, set [[limits]] for this meter.",
+            )
+    carried = closing.continued(old.id, last, closing.epochs_of(old.id)[-1].number)
+    return Epoch(
+        property_id=new.id,
+        number=begun.number,
+        kind=Break.SWAP,
+        at_ms=at_ms,
+        first=first,
+        last=last,
+        last_ms=last_ms if old_face is None else at_ms,
+        offset=total([carried, Quantity(-first.whole, first.decimals)]),
+        predecessor=old.id,
+        signed_by=by,
+    )
+
+
+def _quantity(prop: Property, written: str) -> Quantity:
+    """A reading of a meter's face in the property's canonical unit."""
+    power = prop.datatype.power if prop.unit == prop.datatype.unit else 0
+    try:
+        value = Quantity.of(Decimal(written.strip().replace(",", ".")), power)
+    except (InvalidOperation, ValueError) as error:
+        raise RefusedError(
+            f'{prop.key}: "{written}" is no reading',
+            hint=f"Write it as on the meter, such as {face(prop, Quantity(12345678, 0)).split()[0]}.",
+        ) from error
+    if value.whole < 0:
+        raise RefusedError(f"{prop.key}: {written} is below zero", hint="Write what the meter shows.")
+    return value

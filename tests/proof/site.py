@@ -124,8 +124,8 @@ class Site:
                 frames.rows += [(value - 30,), (value,)]
         for place in range(0, len(rows), 48):
             await self._keep(rows[place : place + 48], stream, length_ms)
-        for place in range(0, len(frames.times), 96):
-            part = Frames(frames.layout, frames.times[place : place + 96], frames.rows[place : place + 96])
+        for place in range(0, len(frames.times), 2):
+            part = Frames(frames.layout, frames.times[place : place + 2], frames.rows[place : place + 2])
             await self.store.keep(Keep(now_ms=part.times[-1], frames=[part]))
 
     async def _keep(self, rows: list[HalfHour], stream: str | None, length_ms: int) -> None:

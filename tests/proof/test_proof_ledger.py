@@ -90,18 +90,8 @@ async def test_items_are_counted_where_they_are(site: Site) -> None:
 
 
 def counts(channel: ChannelPart) -> dict[str, int]:
-    names = [
-        "expected",
-        "measured",
-        "late",
-        "suspect",
-        "missing",
-        "open",
-        "aged",
-        "delivered",
-        "quarantined",
-        "nothing",
-    ]
+    names = ("expected", "measured", "late", "suspect", "missing", "open", "aged")
+    names += ("delivered", "quarantined", "nothing")
     return {name: count for name in names if (count := getattr(channel, name))}
 
 

@@ -192,3 +192,8 @@ class Body(Frozen, frozen=True):
     damaged: tuple[tuple[int, int, int, int], ...]
     closed: tuple[tuple[int, int, int], ...]
     seals: tuple[SealPart, ...]
+
+
+def plain(body: Body) -> Any:
+    """The report as JSON has it: objects and lists."""
+    return msgspec.json.decode(msgspec.json.encode(body))

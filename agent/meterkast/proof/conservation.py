@@ -144,7 +144,7 @@ def _take(
         return
     if at_ms == row.taken_ms and (read.at is None or _same(value, row.value)):
         read.at = value  # of two readings at one instant any may stand
-    if not in_time or at_ms <= row.taken_ms or _less(value, row.value):
+    if not in_time or at_ms <= row.taken_ms or not _less(row.value, value):
         return
     # A reading that lies above what follows was an outlier, and rightly left out.
     if following is None or not _less(following, value):

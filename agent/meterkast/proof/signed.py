@@ -7,10 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from meterkast.model.errors import RefusedError
-from meterkast.proof.body import FORMAT, Body
+from meterkast.proof.body import FORMAT, Body, plain
 
 ALGORITHM = "Ed25519"
 _OUTSIDE = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
@@ -29,9 +27,9 @@ def message(body: Any, public: str) -> bytes:
 
 def signed(body: Body, public: str, sign: Callable[[bytes], bytes]) -> str:
     """The file: one member a line, so that a person finds the way in it."""
-    plain = msgspec.to_builtins(body)
-    signature = sign(message(plain, public)).hex()
-    members = ",\n".join(f"{dumps(name)}:{_lines(value)}" for name, value in plain.items())
+    tree = plain(body)
+    signature = sign(message(tree, public)).hex()
+    members = ",\n".join(f"{dumps(name)}:{_lines(value)}" for name, value in tree.items())
     return (
         f'{{"format":{dumps(FORMAT)},\n"body":{{\n{members}\n}},\n"algorithm":{dumps(ALGORITHM)},\n'
         f'"key":{dumps(public)},\n"signature":{dumps(signature)}}}\n'

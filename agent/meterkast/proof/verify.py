@@ -17,7 +17,7 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.seal import Part, Parts, digest
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, MINUTE_MS, Grid, UtcMs, zone
-from meterkast.proof.body import Body, ChannelPart, SealPart
+from meterkast.proof.body import Body, ChannelPart, SealPart, plain
 from meterkast.proof.ledger import Ledger
 from meterkast.proof.month import month_of
 from meterkast.proof.signed import message, parse
@@ -72,7 +72,7 @@ def _body(tree: Any) -> Body:
         body = msgspec.convert(tree, Body)
     except msgspec.ValidationError as error:
         raise RefusedError(f"the report is changed: {error}", hint="It was changed.") from error
-    if msgspec.to_builtins(body) != tree:
+    if plain(body) != tree:
         raise RefusedError("the report holds members that no gateway writes", hint="It was changed.")
     return body
 

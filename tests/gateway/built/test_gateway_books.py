@@ -1,0 +1,120 @@
+"""The gateway keeps its books: channels from their first interval on, and a check each night."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs
+from meterkast.night import SETTLE_S
+from meterkast_rig.stepped import SteppedClock
+
+from .conftest import METERS
+
+
+async def test_channels_are_owed_from_their_first_interval_on(site: Callable[..., Any]) -> None:
+    async with site() as it:
+        await it.minutes(35)
+        half, five = sorted(await it.store.channels(), key=lambda one: -one.length_ms)
+        assert (half.uplink, half.stream, half.name, half.until_ms) == ("wattics", "half", "pC_1", None)
+        assert (half.from_ms, five.name) == (it.end(0), "aP_1")
+        assert five.from_ms >= it.end(0)
+
+
+async def test_a_restart_writes_no_channel_again(site: Callable[..., Any]) -> None:
+    async with site() as it:
+        await it.minutes(35)
+        before = await it.store.channels()
+    async with site() as it:
+        await it.minutes(35)
+        assert await it.store.channels() == before
+
+
+async def test_a_changed_configuration_ends_a_channel_where_the_next_begins(site: Callable[..., Any]) -> None:
+    async with site() as it:
+        await it.minutes(95)
+        [kept] = [one for one in await it.store.channels() if one.stream == "half"]
+    other = [{"id": "half", "interval_min": 30, "readings": {"aP_1": "electricity/power_import"}}]
+    async with site(other) as it:
+        await it.minutes(65)
+        channels = {(one.stream, one.name): one for one in await it.store.channels()}
+        old, new, gone = (channels[key] for key in (("half", "pC_1"), ("half", "aP_1"), ("five", "aP_1")))
+        assert (old.from_ms, old.until_ms) == (kept.from_ms, it.end(3))
+        assert (new.from_ms, new.until_ms) == (it.end(3), None)
+        assert gone.until_ms is not None
+        assert gone.until_ms > gone.from_ms
+    async with site(METERS) as it:
+        await it.minutes(35)
+        again = [one for one in await it.store.channels() if (one.stream, one.name) == ("half", "pC_1")]
+        assert [one.until_ms for one in again] == [it.end(3), None]
+        assert again[1].from_ms == it.end(5)
+
+
+async def nights(it: Any, until: Callable[[], bool]) -> None:
+    """Let the night's task run while the clock moves on, until something is so."""
+    task = asyncio.create_task(it.gateway.night.run())
+    try:
+        for _ in range(20_000):
+            if until():
+                return
+            await asyncio.sleep(0.001)
+            it.clock.pass_ms(1000)
+        pytest.fail("the night's work did not come to that")
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_each_night_the_books_are_checked_and_the_day_is_sealed(
+    site: Callable[..., Any], clock: SteppedClock
+) -> None:
+    async with site() as it:
+        await it.minutes(60 * 10)
+        clock.set(UtcMs(clock.now_ms() + DAY_MS - 8 * HOUR_MS))
+        started = clock.now_ms()
+        await nights(it, lambda: it.gateway.night.health.day != "")
+        # Not at once: first come the meters and what waits for the platforms.
+        assert clock.now_ms() - started >= SETTLE_S * 1000
+        health = it.gateway.examiner.snapshot().books
+        assert (health.rows > 15, health.wrong, health.unchecked) == (True, 0, 0)
+        await nights(it, lambda: it.store.books.seals.until_ms > 0)
+        while await it.store.books.newest_seal() is None:
+            await asyncio.sleep(0.01)
+        assert "books" not in it.problems()
+
+
+async def test_books_that_do_not_add_up_are_shown(site: Callable[..., Any], clock: SteppedClock) -> None:
+    async with site() as it:
+        await it.minutes(60 * 3)
+        rows = await it.half_hours()
+
+        async def plant(connection: Any) -> None:
+            row = rows[2]
+            from dataclasses import replace
+
+            from meterkast.model.quantity import Quantity
+
+            wrong = replace(row, value=Quantity(row.value.whole + 1))
+            await connection.execute(
+                "UPDATE half_hours SET whole = ?, crc = ? "
+                "WHERE end_ms = ? AND property_id = ? AND length_ms = 1800000",
+                (wrong.value.whole, wrong.crc() - (1 << 31), row.end_ms, row.property_id),
+            )
+
+        await it.store.database.transact(plant)
+        clock.set(UtcMs(clock.now_ms() + DAY_MS - 3 * HOUR_MS))
+        await it.gateway.night.work()
+        assert "do not agree with the readings" in it.problems()
+        assert "Energy import" in it.problems()
+        assert it.gateway.examiner.snapshot().verdict == "problem"
+    async with site() as it:  # a restart does not forget it
+        task = asyncio.create_task(it.gateway.night.run())
+        while not it.gateway.night.health.day:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        assert it.gateway.night.health.wrong == 1

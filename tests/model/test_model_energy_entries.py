@@ -24,7 +24,7 @@ from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
 
 START = UtcMs(1_773_154_800_000)
 
-# Steps of (ms since the reading before, rise, a new epoch begins): seconds, minutes, hours, days.
+# Steps of (ms since the reading before, rise, how a new epoch begins): seconds, minutes, hours, days.
 STEPS = st.lists(
     st.tuples(
         st.one_of(
@@ -34,17 +34,18 @@ STEPS = st.lists(
             st.integers(1, 30 * HOUR_MS),
         ),
         st.integers(0, 5_000),
-        st.sampled_from([False] * 12 + [True]),
+        st.sampled_from([""] * 12 + ["reset", "jump"]),
     ),
     max_size=60,
 )
 
 
-def points_of(steps: Sequence[tuple[int, int, bool]], decimals: int = 0) -> list[Point]:
+def points_of(steps: Sequence[tuple[int, int, str]], decimals: int = 0) -> list[Point]:
     at, whole, epoch, found = START, 10_000, 0, [Point(START, Quantity(10_000, decimals), 0)]
     for gap, rise, breaks in steps:
         at = UtcMs(at + gap)
-        epoch, whole = (epoch + 1, rise) if breaks else (epoch, whole + rise)
+        epoch += bool(breaks)
+        whole = rise if breaks == "reset" else whole + rise + (1_000_000 if breaks else 0)
         found.append(Point(at, Quantity(whole, decimals), epoch))
     return found
 
@@ -66,7 +67,7 @@ def level(points: Sequence[Point], at_ms: int) -> tuple[Fraction, int] | None:
 @settings(max_examples=300, deadline=None)
 @given(STEPS, st.integers(0, 3))
 def test_each_entry_is_what_the_register_rose_by_and_none_where_that_is_not_known(
-    steps: Sequence[tuple[int, int, bool]], decimals: int
+    steps: Sequence[tuple[int, int, str]], decimals: int
 ) -> None:
     points = points_of(steps, decimals)
     until = UtcMs(min(points[-1].at_ms, START + 40 * HOUR_MS) + 2 * QUARTER_MS)
@@ -88,7 +89,7 @@ def test_each_entry_is_what_the_register_rose_by_and_none_where_that_is_not_know
 @settings(max_examples=300, deadline=None)
 @given(STEPS, st.integers(0, 3))
 def test_their_sum_is_the_registers_difference_exactly(
-    steps: Sequence[tuple[int, int, bool]], decimals: int
+    steps: Sequence[tuple[int, int, str]], decimals: int
 ) -> None:
     points = points_of(steps, decimals)
     until = UtcMs(min(points[-1].at_ms, START + 40 * HOUR_MS))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 import tomllib
 from contextlib import suppress
 from pathlib import Path
 
 from meterkast.cli.passphrase import passphrase
 from meterkast.cli.run import DEFAULT
+from meterkast.clock import SystemClock
 from meterkast.config import load
 from meterkast.model.errors import RefusedError
-from meterkast.model.time import UtcMs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     contents = contents_of(args.config, config, tree)
     words = passphrase(args.passphrase_file, twice=True)
     part = args.file.with_name(args.file.name + ".part")
-    created_ms = UtcMs(time.time_ns() // 1_000_000)
+    created_ms = SystemClock().now_ms()
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             count = write_backup(contents, file, words, created_ms)

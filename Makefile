@@ -14,7 +14,7 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test soak campaign-cuts bench lint run lock clean system
+.PHONY: demo test soak campaign-cuts campaign-fuzz bench lint run lock clean system
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
@@ -28,6 +28,9 @@ soak: $(VENV)/.dev $(NODE_MODULES) ## a whole simulated day with faults, about 6
 
 campaign-cuts: $(VENV)/.dev system ## a million power cuts in the store's writes; SIZE=n for another number, SEED=n to replay
 	METERKAST_CAMPAIGN_SIZE=$(or $(SIZE),1000000) METERKAST_CAMPAIGN_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -q -s tests/campaigns/cuts
+
+campaign-fuzz: $(VENV)/.dev ## broken telegrams, messages, answers and settings; SIZE=n times those of `make test`, SEED=n to replay
+	METERKAST_CAMPAIGN_SIZE=$(or $(SIZE),100) METERKAST_CAMPAIGN_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -q -s tests/campaigns/fuzz
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

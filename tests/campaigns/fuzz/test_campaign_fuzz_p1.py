@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -96,7 +95,9 @@ class Ids:
     ) -> tuple[Product, Mapping[str, Property]]:
         known = Product(id=ProductId(1), description=product)
         return known, {
-            one.key: Property(id=self._of(f"{product.identity}/{one.key}"), product_id=known.id, description=one)
+            one.key: Property(
+                id=self._of(f"{product.identity}/{one.key}"), product_id=known.id, description=one
+            )
             for one in properties
         }
 

@@ -206,7 +206,8 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path} is not UTF-8 text", hint="Save it as UTF-8.") from error
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # No TOML; a number of thousands of digits; brackets a thousand deep.
         raise ConfigError(
             f"{path}: {error}", hint="Correct that line; strings need quotes in TOML."
         ) from error

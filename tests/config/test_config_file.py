@@ -75,6 +75,13 @@ def test_folder_is_no_configuration(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000], ids=["brackets", "digits"])
+def test_text_that_python_cannot_take_is_refused_as_any_other(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"m\.toml"):
+        load(tmp_path / "m.toml")
+
+
 def test_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_bytes(b'[site]\nname = "Zo\xeb"\n')

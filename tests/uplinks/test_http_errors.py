@@ -63,6 +63,12 @@ def test_each_trouble_has_its_words_and_its_cure(error: BaseException, says: str
     assert "hunter2" not in message + hint
 
 
+def test_what_a_far_end_sent_is_told_short_and_on_one_line() -> None:
+    message, _ = http.explain(aiohttp.ClientError("bad\n  line: " + "y" * 9000), PLATFORM)
+    assert message.startswith("platform.example:443: ClientError: bad line: yyy")
+    assert len(message) < 400
+
+
 @pytest.mark.parametrize(
     ("status", "says", "cure"),
     [(407, "asks for user and password", "setting `proxy`"), (403, "status 403", "runs the proxy")],

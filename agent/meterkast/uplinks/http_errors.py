@@ -17,6 +17,8 @@ _SELF_SIGNED = (18, 19)
 _UNKNOWN_ISSUER = (2, 20, 21)
 _WRONG_NAME = (62, 64)
 
+_WORDS_CHARACTERS = 300
+
 _ERRNO: dict[int, tuple[str, str]] = {
     errno.ECONNREFUSED: (
         "{at} refuses the connection",
@@ -76,7 +78,9 @@ def explain(error: BaseException, url: str) -> tuple[str, str]:
         return f"{at} cut the connection", "It is tried again. If it stays so, a firewall may be in between."
     if isinstance(error, aiohttp.InvalidURL):
         return f"{at} is not an address", "Write it as https://host/path."
-    return f"{at}: {type(error).__name__}: {without_secrets(str(error))}", "It is tried again."
+    # aiohttp repeats what the far end sent, over several lines and up to 8 KB of it.
+    words = " ".join(without_secrets(str(error)).split())[:_WORDS_CHARACTERS]
+    return f"{at}: {type(error).__name__}: {words}", "It is tried again."
 
 
 def nothing_sent(error: BaseException) -> bool:

@@ -191,7 +191,10 @@ class SafeClient(Client):
         while described:
             data = described.pop()
             try:
+                data.setdefault("isControllerNode", False)  # asked for without a default, by the library too
                 node = Node(self, data)
+                if type(node.node_id) is not int:
+                    raise ValueError(f"node id {node.node_id!r}")
                 nodes[node.node_id] = node
             except Exception as error:  # one device's odd description must not hide the others
                 number = data.get("nodeId") if isinstance(data, dict) else None

@@ -30,13 +30,13 @@ from meterkast_rig.disk.recorder import Fault, Recorder
 CHECKPOINT_PAGES = 60
 
 
-async def record(story: Story, recorder: Recorder, steps: int) -> None:
-    """One story; faults of flushes strike at some steps and are tried again."""
+async def record(story: Story, recorder: Recorder, steps: int, failing: float) -> None:
+    """One story; at some steps (`failing` is how many of all) a flush fails, and the call is tried again."""
     recorder.mark(f"A {await content(story)}")
     for number, (name, durable, call) in zip(range(steps), story.steps(), strict=False):
         recorder.mark(f"B {number} {name}")
-        if number > 10 and name != "reopen" and story.chance.random() < 0.05:
-            recorder.fail(Fault.LOST_FLUSH, story.chance.randint(1, 3))
+        if number > 10 and name != "reopen" and story.chance.random() < failing:
+            recorder.fail(Fault.LOST_FLUSH, story.chance.choice((1, 1, 1, 2, 3)))
             try:
                 await call()
             except StorageError:
@@ -111,8 +111,6 @@ def weaken(switch: str) -> None:
     """Take one protection away."""
     if switch in ("NORMAL", "OFF"):
         _replace_sql("synchronous = FULL", f"synchronous = {switch}")
-    elif switch == "MEMORY":
-        _replace_sql("journal_mode = WAL", f"journal_mode = {switch}")
     elif switch == "not durable":
         durable = Database.transact
 
@@ -159,10 +157,13 @@ async def main(folder: str, what: str, seed: str, size: str, switch: str) -> Non
     weaken(switch)
     story = Story(Path(folder) / NAME, Random(f"story {seed}"))
     recorder = Recorder()
-    if what == "record":
-        await record(story, recorder, int(size))
-    else:
-        print(json.dumps(await faults(story, recorder, int(size))))
+    try:
+        if what == "record":
+            await record(story, recorder, int(size), 0.15 if switch == "not rewritten" else 0.05)
+        else:
+            print(json.dumps(await faults(story, recorder, int(size))))
+    finally:
+        await story.close()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ ODD: tuple[Any, ...] = (
     "1",
     "NaN",
     "\0",
-    "\ud800",
     "é" * 300,
     "x" * 70_000,
     [],
@@ -35,6 +34,10 @@ ODD: tuple[Any, ...] = (
     {"": None},
     [0] * 1000,
 )
+
+
+HALF_PAIR = "\ud800"
+"""JSON can say it, UTF-8 cannot."""
 
 
 def damaged(data: bytes, chance: Random, tokens: tuple[bytes, ...], most: int = 6) -> bytes:
@@ -60,28 +63,32 @@ def damaged(data: bytes, chance: Random, tokens: tuple[bytes, ...], most: int = 
     return bytes(made)
 
 
-def twisted(tree: Any, chance: Random) -> Any:
-    """A JSON value of which some parts are missing, odd, of another type, nested or moved."""
+def twisted(tree: Any, chance: Random, *more: Any) -> Any:
+    """A JSON value of which some parts are missing, odd, of another type, nested or moved.
+
+    Args:
+        more: Odd values besides those of `ODD`.
+    """
     made = copy.deepcopy(tree)
     for _ in range(chance.randint(1, 3)):
-        made = _twist(made, chance)
+        made = _twist(made, chance, (*ODD, *more))
     return made
 
 
-def _twist(value: Any, chance: Random) -> Any:
+def _twist(value: Any, chance: Random, odd: tuple[Any, ...]) -> Any:
     if isinstance(value, dict) and value and chance.random() < 0.85:
         key = chance.choice(sorted(value))
         how = chance.random()
         if how < 0.15:
             del value[key]
         elif how < 0.25:
-            value[str(chance.choice(ODD))[:40]] = value.pop(key)
+            value[str(chance.choice(odd))[:40]] = value.pop(key)
         else:
-            value[key] = _twist(value[key], chance)
+            value[key] = _twist(value[key], chance, odd)
         return value
     if isinstance(value, list) and value and chance.random() < 0.8:
         place = chance.randrange(len(value))
-        value[place] = _twist(value[place], chance)
+        value[place] = _twist(value[place], chance, odd)
         return value
     how = chance.random()
     if how < 0.1:
@@ -91,4 +98,4 @@ def _twist(value: Any, chance: Random) -> Any:
         return deep
     if how < 0.2 and isinstance(value, (int, float)) and not isinstance(value, bool):
         return value * chance.choice((-1, 1000, 10**20))
-    return copy.deepcopy(chance.choice(ODD))
+    return copy.deepcopy(chance.choice(odd))

@@ -167,8 +167,10 @@ async def test_events_wait_for_the_handlers(server: Any, place: Place, opened: A
 
 async def test_an_odd_node_costs_only_itself(server: Any, place: Place, opened: Any) -> None:
     server.state["nodes"] += [{"nodeId": 3}, {}, "node", server.described(4, values=[{"commandClass": 1}])]
+    server.state["nodes"] += [server.described("5")]
     server.state["controller"]["rebuildRoutesProgress"] = {"2": "pending", "9": "done"}
     async with opened(place) as connected:
         assert sorted(connected.driver.controller.nodes) == [1, 2]
-        assert connected.counters["nodes not understood"] == 4
+        assert connected.counters["nodes not understood"] == 5
+        assert not connected.driver.controller.nodes[2].is_controller_node, "not said"
         assert len(connected.driver.controller.rebuild_routes_progress or {}) == 1

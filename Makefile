@@ -26,6 +26,11 @@ test: lint $(NODE_MODULES) system ## everything that is checked on every change
 soak: $(VENV)/.dev $(NODE_MODULES) ## a whole simulated day with faults, about 6 minutes; HOURS=n for another length
 	METERKAST_HOURS=$(HOURS) $(BIN)/python -m pytest -q -s tests/gateway/test_gateway_zwave.py
 
+.PHONY: campaign-year
+campaign-year: $(VENV)/.dev ## a simulated year with all its faults, about 5 minutes; SIZE=days SEED=n for another one
+	METERKAST_CAMPAIGN_SIZE=$(or $(SIZE),365) METERKAST_CAMPAIGN_SEED=$(or $(SEED),1) \
+	  $(BIN)/python -m pytest -q -s tests/campaigns/test_campaign_year.py
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

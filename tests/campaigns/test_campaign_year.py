@@ -1,7 +1,7 @@
 """Campaign `year`: the real pipeline lives through a stretch of time on a virtual clock, with all its faults.
 
-`make campaign-year` lives the whole year. METERKAST_CAMPAIGN_SIZE is the number of days, METERKAST_CAMPAIGN_SEED
-the seed of everything; a failure comes again with the seed that is printed.
+`make campaign-year` lives the whole year. METERKAST_CAMPAIGN_SIZE is the number of days,
+METERKAST_CAMPAIGN_SEED the seed of everything; a failure comes again with the seed that is printed.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class VirtualClock(SystemClock):
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
         # In steps: the clock may be set while we wait.
-        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110
+        while (left_ms := at_ms - self.now_ms()) > 0:
             steps_s = [left_ms / 1000, _LONGEST_S]
             if not self.is_synchronised:
                 steps_s.append((self._synchronised_us - self._loop.now_us) / 1_000_000)

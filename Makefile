@@ -33,6 +33,7 @@ campaign-month: SIZE ?= 20
 campaign-cuts: SIZE ?= 1000000
 campaign-clock: SIZE ?= 500
 campaign-fuzz: SIZE ?= 100
+campaign-year: SIZE ?= 365
 campaign-%: $(VENV)/.dev $(NODE_MODULES) system
 	METERKAST_CAMPAIGN_SIZE=$(SIZE) $(if $(SEED),METERKAST_CAMPAIGN_SEED=$(SEED)) \
 	  $(BIN)/python -m pytest -q -s $(wildcard tests/campaigns/$* tests/campaigns/test_campaign_$*.py)

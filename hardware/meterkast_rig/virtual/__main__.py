@@ -1,4 +1,4 @@
-"""Lives a stretch of time and says what came of it, as one line of JSON: python -m meterkast_rig.virtual."""
+"""`python -m meterkast_rig.virtual`: lives a stretch of time and says what came of it, as a line of JSON."""
 
 from __future__ import annotations
 

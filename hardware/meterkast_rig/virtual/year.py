@@ -27,6 +27,7 @@ from meterkast.uplinks import http
 from meterkast.uplinks.reset import session
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers import KINDS
+from meterkast_drivers.p1 import driver as p1_driver
 from meterkast_drivers.p1 import port
 from meterkast_rig import configuration
 from meterkast_rig.virtual import sources, stories
@@ -34,7 +35,7 @@ from meterkast_rig.virtual.clock import VirtualClock
 from meterkast_rig.virtual.inline_sqlite import Disk
 from meterkast_rig.virtual.loop import VirtualLoop
 from meterkast_rig.virtual.platforms import Platform, ResetPlatform, WatticsPlatform
-from meterkast_rig.virtual.site import ZONE_NAME, Site
+from meterkast_rig.virtual.site import TELEGRAM_S, ZONE_NAME, Site
 from meterkast_rig.virtual.weather import Death, Weather
 
 FLUSH_S = 600
@@ -174,6 +175,8 @@ class _World:
                 mock.patch.object(session, "Connection", self.run.reset.connection),
                 mock.patch.object(http, "session", self.run.wattics.session),
                 mock.patch.object(port, "open_port", sources.open_port),
+                # Thirty seconds are for meters that speak every ten; this one would be asked five times.
+                mock.patch.object(p1_driver, "SILENT_S", 1.5 * TELEGRAM_S),
                 mock.patch.object(clock_module, "kernel_synchronised", self._clock_known),
                 mock.patch.dict(KINDS, {"radio": sources.__name__}),
             ):

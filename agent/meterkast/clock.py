@@ -159,6 +159,7 @@ class Undisputed:
 
     def __init__(self) -> None:
         self.boot_id = f"process-{uuid.uuid4().hex}"
+        self._first_ms = 0
 
     def boot_ns(self) -> int:
         raise NotImplementedError
@@ -173,14 +174,15 @@ class Undisputed:
         """It needs no evidence."""
 
     def recall(self, past: Sequence[Boot]) -> None:
-        """Another run of it is another clock."""
+        mine = (boot.first_ms for boot in past if boot.id == self.boot_id)
+        self._first_ms = next(mine, self.boot_ns() // 1_000_000)
 
     def record(self, *, stopping: bool = False) -> Boot:
         at_ms = self.boot_ns() // 1_000_000
         trust, known = self.trust, self.trust is not Trust.UNKNOWN
         return Boot(
             id=self.boot_id,
-            first_ms=0,
+            first_ms=self._first_ms,
             last_ms=at_ms,
             offset_ms=self.utc_of(0) if known else None,
             trust=trust.value,

@@ -88,7 +88,7 @@ class UntimedBlocks:
         async def work(connection: aiosqlite.Connection) -> tuple[Numbers, int]:
             added = self._samples.begin()
             first = 0
-            await self._end_earlier(connection, boot, offset_ms)
+            await self._end_earlier(connection, boot, UtcMs(offset_ms + boot.first_ms), added.last_id)
             async for page in _pages(connection, boot.id):
                 for _, last_ms, data in page:
                     frames = place([_untimed(one) for one in self._unpacked(data)])
@@ -113,13 +113,16 @@ class UntimedBlocks:
             log.error("block without a time damaged", extra={"reason": str(error)})
             return []
 
-    async def _end_earlier(self, connection: aiosqlite.Connection, boot: Boot, offset_ms: int) -> None:
+    async def _end_earlier(
+        self, connection: aiosqlite.Connection, boot: Boot, before_ms: UtcMs, last_id: int
+    ) -> None:
         """Earlier boots that never knew the time become episodes: they lie between what is known."""
         rows = await fetch(
             connection, f"SELECT {COLUMNS} FROM boots WHERE id <> ? ORDER BY number", (boot.id,)
         )
         registers = await self._registers(connection)
-        after_ms: UtcMs | None = None
+        # A boot is kept every ten minutes, a block each minute; its id is the time at which it was kept.
+        after_ms = UtcMs(last_id) if 0 < last_id < before_ms else None
         for one in map(as_boot, rows):
             if one.last_utc_ms is not None:
                 after_ms = max(after_ms or one.last_utc_ms, one.last_utc_ms)
@@ -135,7 +138,7 @@ class UntimedBlocks:
                 ClockEpisode(
                     boot_id=one.id,
                     after_ms=after_ms,
-                    before_ms=UtcMs(offset_ms + boot.first_ms),
+                    before_ms=before_ms,
                     duration_ms=last_ms - one.first_ms,
                     readings=readings,
                     registers=tuple(sums.spans()),

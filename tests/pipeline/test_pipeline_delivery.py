@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -119,6 +120,29 @@ async def test_nothing_is_sent_while_the_time_is_unknown(bench: Bench) -> None:
     await bench.clock.pass_s(11)
     assert bench.taken("m1") == ["a"]
     assert bench.delivery.detail == ""
+    assert bench.platform.asked_time == 3, "every five minutes, and nothing else"
+
+
+async def test_dispute_holds_what_waits_and_a_batch_that_follows_the_answer_that_told_of_it(
+    bench: Bench,
+) -> None:
+    bench.platform.limit = 1
+
+    def tells(stream: str, items: Sequence[Item]) -> None:
+        bench.clock.dispute = "Clocks disagree: one says so, another so."
+
+    bench.platform.answer = tells
+    await bench.put("m1", "a", "b")
+    await bench.put("m2", "c")
+    await bench.start()
+    await bench.clock.pass_s(600)
+    assert len(bench.platform.calls) == 1
+    assert bench.delivery.state == "waiting"
+    assert bench.delivery.detail == "Clocks disagree: one says so, another so."
+    bench.platform.answer = lambda *_: None
+    bench.clock.dispute = ""
+    await bench.clock.pass_s(11)
+    assert (bench.taken("m1"), bench.taken("m2")) == (["a", "b"], ["c"])
 
 
 async def test_long_backlog_does_not_starve_another_stream(

@@ -291,6 +291,23 @@ def test_half_hour_before_the_time_was_known_says_so() -> None:
     assert outages.why(prop(1), END, UtcMs(END + HALF_HOUR_MS)) is Cause.METER_SILENT
 
 
+def test_boot_without_a_time_explains_as_much_of_a_gap_as_it_lasted() -> None:
+    later = UtcMs(START + 6 * HALF_HOUR_MS)
+    outages = Outages(UtcMs(later + HALF_HOUR_MS))
+    outages.off_since_ms = START
+    outages.trusted_since_ms = outages.started_ms
+    outages.ran(later, UtcMs(later + MINUTE_MS * 20))
+    first_ms = outages.clock_unknown(later, 80 * MINUTE_MS)
+    assert outages.clock_unknown(first_ms, 20 * MINUTE_MS) == later - 100 * MINUTE_MS
+    ends = [UtcMs(START + number * HALF_HOUR_MS) for number in range(1, 8)]
+    causes = [outages.why(prop(1), UtcMs(end - HALF_HOUR_MS), end) for end in ends]
+    assert causes == [
+        *[Cause.GATEWAY_OFF] * 3,  # ten minutes of the third are explained
+        *[Cause.CLOCK_UNKNOWN] * 3,
+        Cause.METER_SILENT,  # an earlier run of this boot was on, and heard nothing
+    ]
+
+
 def test_half_of_the_time_out_of_reach_is_the_links() -> None:
     outages = known()
     outages.reachable(ProductId(1), Availability.RETRYING, START)

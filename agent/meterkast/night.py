@@ -63,7 +63,7 @@ class Night:
     async def run(self) -> None:
         """Work each night until cancelled; what was missed while the gateway was off follows its start."""
         await self._recall()
-        done = self.health.day
+        done = await self._store.get_state(SCOPE, "night")
         while True:
             day = self._grid.date_of(self._clock.now_ms()) - timedelta(days=1)
             if done == day.isoformat():
@@ -75,6 +75,7 @@ class Night:
             try:
                 await self.work()
                 done = self.health.day
+                await self._store.set_state(SCOPE, "night", done)
             except MeterkastError as error:
                 log.error("books not checked", extra={"reason": str(error)})
 

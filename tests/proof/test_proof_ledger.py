@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from meterkast.model.delivery import NewItem
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.ports import Keep
@@ -100,6 +101,9 @@ async def test_late_data_is_late_and_not_called_delivered(site: Site) -> None:
     gap = at("2026-04-03T10:00")
     await site.owe(begin)
     await site.fill(begin, end, lacks={gap: Cause.LINK_LOST})
+    # Another channel of the stream was measured: an item went out, without this one's value.
+    other = NewItem(uplink="wattics", stream="m1", at_ms=gap, payload=b"{}")
+    await site.store.keep(Keep(now_ms=end, items=[other]))
     await site.deliver(end)
     await site.revise(gap, 5)
     [channel] = (await site.report("2026-04")).channels

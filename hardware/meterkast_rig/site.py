@@ -107,7 +107,7 @@ class Site:
         """
         command = die_at.command(self.trace) if die_at else []
         self.process = await asyncio.create_subprocess_exec(
-            *command, sys.executable, "-m", "meterkast", "run",
+            *command, sys.executable, "-m", "meterkast_rig.patient", "run",
             "--config", str(self.folder / "meterkast.toml"), "--log-level", "error",
             "--speed", f"{self.clock.speed:g}", "--start", iso_utc(self.clock.now_ms()),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,

@@ -131,10 +131,12 @@ async def test_power_cut_under_a_real_kernel_loses_nothing_that_was_kept(tmp_pat
         await site.reset.set_faults(**RESET_FAULTS)
         await site.wattics.set_faults(**WATTICS_FAULTS)
         card = Disk(site)
-        for how in cuts:
+        for number, how in enumerate(cuts):
             guest = await card.boot()
             await cut(guest, how)
             card.heard(guest.heard)
+            if number % 100 == 99:
+                print(f"{number + 1} cuts, {time.monotonic() - began_s:.0f} s", flush=True)
         await site.reset.set_faults(**dict.fromkeys(RESET_FAULTS))
         await site.wattics.set_faults(**dict.fromkeys(WATTICS_FAULTS))
         await drain(site, card)

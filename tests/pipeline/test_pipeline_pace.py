@@ -10,6 +10,7 @@ from meterkast import words
 from meterkast.model.time import UtcMs
 from meterkast.pipeline import delivery as delivery_module
 from meterkast.pipeline.pace import STALE_S, Pace, longest_s
+from meterkast.pipeline.turns import Turns
 
 from .far_end import START, Bench, down, names
 
@@ -135,3 +136,17 @@ async def test_new_half_hour_of_another_stream_is_next_after_the_turn_that_runs(
     assert order.index("new") == 1, "a month's backlog of three others does not hold it up"
     assert bench.taken("new") == ["n0"]
     assert [bench.taken(stream) for stream in ("a", "b", "c")] == [names(1488)] * 3
+
+
+def test_streams_with_new_items_all_the_time_do_not_keep_others_waiting() -> None:
+    turns, served = Turns(["old"] + [f"s{number}" for number in range(4)]), []
+    assert turns.begin() == "old"
+    turns.end("old", ["old", "new"])
+    for _ in range(12):
+        name = turns.begin()
+        served.append(name)
+        # Each that was served has something again at once; "old" has still its month.
+        turns.end(name, ["old", *served])
+    assert served[0] == "new"
+    assert served.count("old") == 2
+    assert served == ["new", "s0", "s1", "s2", "s3", "old", "new", "s0", "s1", "s2", "s3", "old"]

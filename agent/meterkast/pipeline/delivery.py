@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
@@ -31,6 +30,7 @@ from meterkast.model.time import UtcMs
 from meterkast.pipeline.backoff import Backoff
 from meterkast.pipeline.pace import Pace
 from meterkast.pipeline.stream_state import WHOLE, StreamState
+from meterkast.pipeline.turns import Turns
 from meterkast.ports import Clock, Store, Trust, Uplink
 
 log = logging.getLogger(__name__)
@@ -226,23 +226,16 @@ class Delivery:
         return max(state.retry_at_ms, state.due_ms)
 
     async def _deliver_streams(self, names: list[str]) -> None:
-        """Deliver streams in turns, so that as many as may be are always under way.
-
-        One that gets its first item meanwhile is next: a month's backlog of others must not hold it up.
-        """
+        """Deliver streams in turns, so that as many as may be are always under way."""
         loop = asyncio.get_running_loop()
-        waiting, until_s, busy = deque(names), loop.time() + ROUND_S, set[str]()
+        turns, until_s = Turns(names), loop.time() + ROUND_S
 
         async def worker() -> None:
-            while waiting and loop.time() < until_s and self._may_send():
-                name = waiting.popleft()
-                busy.add(name)
+            while turns and loop.time() < until_s and self._may_send():
+                name = turns.begin()
                 await self._deliver_stream(name, TURN_S)
-                busy.remove(name)
-                ready = [each for each in self._backlog() if self._ready_ms(each) <= self._clock.now_ms()]
-                if name in ready:
-                    waiting.append(name)
-                waiting.extendleft(sorted(set(ready) - busy - set(waiting), reverse=True))
+                now_ms = self._clock.now_ms()
+                turns.end(name, [each for each in self._backlog() if self._ready_ms(each) <= now_ms])
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(max(1, self.uplink.parallel), len(names))):

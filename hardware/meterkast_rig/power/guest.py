@@ -87,7 +87,8 @@ async def main(config: str, database: str, speed: str, start: str, since: str, p
     await line.listen([int(port) for port in ports.split(",")])
     carrying = asyncio.create_task(line.run())
     gateway = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "meterkast", "run", "--config", config, "--speed", speed, "--start", start,
+        sys.executable, "-m", "meterkast_rig.patient", "run",
+        "--config", config, "--speed", speed, "--start", start,
         "--log-level", "error", stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     stopping = asyncio.Event()

@@ -293,8 +293,13 @@ class Delivery:
 
     async def _next_batch(self, name: str, state: StreamState) -> list[Item]:
         now_ms = self._clock.now_ms()
+        limit = max(1, min(self.uplink.batch_limit(name), state.limit))
+        if self._probing or state.probing:
+            limit = 1
         if not state.page:
-            state.page = list(await self._store.pending(self.uplink.name, name, PAGE))
+            # One batch tries the way: a month's backlog is not read with every try.
+            most = limit if self.detail else PAGE
+            state.page = list(await self._store.pending(self.uplink.name, name, most))
         if not state.page:
             # Should the count of what is pending ever be wrong, this must not become a busy loop.
             state.due_ms = UtcMs(now_ms + 1000)
@@ -303,9 +308,6 @@ class Delivery:
         if due_ms > now_ms:
             state.due_ms = due_ms
             return []
-        limit = max(1, min(self.uplink.batch_limit(name), state.limit))
-        if self._probing or state.probing:
-            limit = 1
         until_ms = now_ms - self._slot_ms
         batch = list(takewhile(lambda item: self.uplink.due_ms(item.at_ms) <= until_ms, state.page[:limit]))
         state.page = state.page[len(batch) :]

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from meterkast.config import Limit, decode
+from meterkast.model.epoch import Break
 from meterkast.model.errors import ConfigError
 from meterkast.model.half_hour import Cause
 from meterkast.model.product import Medium
-from meterkast.model.time import UtcMs
+from meterkast.model.time import HOUR_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.pipeline.meter_desk import RetireOrder
 from meterkast_buffer.store import open_store
@@ -129,3 +130,23 @@ async def test_configured_limit_reaches_its_meter_alone(house: MeterHouse) -> No
     await house.show("A", "B")
     guards = [series.guard for series in house.closing._series.values()]
     assert [guard.given for guard in guards if guard is not None] == [True, False]
+
+
+async def test_register_that_began_again_in_a_long_silence_is_seen_after_a_restart(house: MeterHouse) -> None:
+    house.meter("A", 84_000_000)
+    await house.start(Platform("on", "electricity/import_total", continues=True))
+    await house.show("A")
+    await house.minutes(40)
+    house.port = []
+    for _ in range(40):
+        house.clock.pass_ms(HOUR_MS)
+        await house.keeper.flush()
+    await house.start()
+    house.shown["A"] = {"import_total": 0}
+    await house.show("A")
+    await house.minutes(40)
+    assert [one.kind for one in await house.store.epochs()] == [Break.FIRST, Break.RESET]
+    numbers = [
+        one.split("=")[1] for one in await house.sent("on") if "silent" not in one and "off" not in one
+    ]
+    assert [int(one) for one in numbers] == sorted(int(one) for one in numbers), "it never falls"

@@ -209,6 +209,20 @@ def test_freshness_and_lateness(meter: Meter, telegram: Telegram) -> None:
             assert (description.fresh_ms, description.late_ms) == (60_000, 0)
 
 
+def test_registers_begin_again_behind_the_digits_that_the_meter_shows(
+    meter: Meter, telegram: Telegram
+) -> None:
+    meter.send(telegram("nl-dsmr50.telegram"))
+    sizes = {
+        (identity == MKG, description.key): description.rolls_at
+        for identity, description in meter.catalog.properties.values()  # type: ignore[attr-defined]
+    }
+    assert sizes[False, "import_t1"] == 10**9, "999999.999 kWh in Wh"
+    assert sizes[True, "volume"] == 10**8, "99999.999 m3 in L"
+    assert sizes[False, "import_total"] is None, "a sum of ours has no size of its own"
+    assert sizes[False, "power_import"] is None
+
+
 class TestWithoutChecksum:
     """DSMR 2.2 and 3.0: nothing proves a telegram, so one alone proves nothing."""
 

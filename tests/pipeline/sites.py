@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from meterkast.model.datatypes import DATATYPES, DatatypeId
 from meterkast.model.delivery import NewItem, Stream
-from meterkast.model.half_hour import Cause, HalfHour
+from meterkast.model.epoch import Epoch
+from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import ProductId, Property, PropertyDescription, PropertyId
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Grid, UtcMs, parse_iso
@@ -25,6 +26,8 @@ GRID = Grid(ZoneInfo("Europe/Amsterdam"))
 START = parse_iso("2026-03-10T12:00:00Z")
 GRACE_MS = 90 * SECOND_MS
 REGISTER, POWER, SWITCH, WEIGHT = DatatypeId(39), DatatypeId(18), DatatypeId(9), DatatypeId(56)
+
+READ = (State.MEASURED, State.LATE)
 
 T = TypeVar("T")
 
@@ -91,6 +94,7 @@ class Site:
         self._why = why
         self.out: list[HalfHour] = []
         self.items: list[NewItem] = []
+        self.epochs: dict[tuple[PropertyId, int], Epoch] = {}
         self.closed: dict[tuple[PropertyId, int], UtcMs] = {}
         self.composed: dict[tuple[str, str], UtcMs] = {}
         self.kept: list[Sequence[Frames]] = []
@@ -104,6 +108,7 @@ class Site:
             closing.know(one, self.closed_of(one.id))
         for property_id, percent in self._percent.items():
             closing.peaks(property_id, percent)
+        closing.load([self.epochs[key] for key in sorted(self.epochs)])
         return closing
 
     def closed_of(self, property_id: PropertyId) -> dict[int, UtcMs]:
@@ -121,6 +126,7 @@ class Site:
         done = self.closing.close(UtcMs(now_ms))
         self.out += done.half_hours
         self.items += done.items
+        self.epochs.update({(one.property_id, one.number): one for one in done.epochs})
         self.closed.update(done.closed)
         self.composed.update(done.composed)
         return done
@@ -155,6 +161,8 @@ class Site:
         self.closing = self._started()
         fresh_ms = max(one.description.fresh_ms for one in self.props.values())
         since_ms = min(self.closed.values(), default=START) - max(2 * HOUR_MS, fresh_ms + HOUR_MS)
+        read = {one.property_id: one for one in self.out if one.end_ms <= since_ms and one.state in READ}
+        self.closing.seed(list(read.values()))
         for frames in self.kept:
             if any(at > since_ms for one in frames for at in one.times):
                 self.closing.feed(frames, replay=True)

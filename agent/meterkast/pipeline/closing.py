@@ -80,6 +80,7 @@ class Closing:
         self._why = why
         self._series: dict[PropertyId, Series] = {}
         self._closed: dict[PropertyId, dict[int, UtcMs]] = {}
+        self._now_ms = UtcMs(-1)
         self._done: dict[tuple[PropertyId, int], dict[UtcMs, HalfHour]] = {}
         self._late: set[tuple[PropertyId, int, UtcMs]] = set()
         self._begun: dict[tuple[PropertyId, int], UtcMs] = {}  # where closing began, to be kept
@@ -142,10 +143,11 @@ class Closing:
     def is_closed(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> bool:
         """Whether nothing more is to be closed of the interval that ends then."""
         closed_ms = self._closed[property_id].get(length_ms)
+        if closed_ms is not None and closed_ms >= end_ms:
+            return True
         retired_ms = self._retired.get(property_id)
-        if closed_ms is None:
-            return retired_ms is not None
-        return closed_ms >= end_ms or (retired_ms is not None and closed_ms >= retired_ms)
+        over = end_ms + self._grace_ms <= self._now_ms
+        return over and retired_ms is not None and (closed_ms is None or closed_ms >= retired_ms)
 
     def closed_as(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> HalfHour | None:
         """What an interval in memory was closed as; None where it was not closed."""
@@ -320,6 +322,7 @@ class Closing:
         # Where closing began is kept at once: a restart before the first end must not begin it anew, later.
         done = Closed(closed=self._begun)
         self._begun = {}
+        self._now_ms = now_ms
         self._settle(now_ms)
         self._revise(done)
         for property_id, lengths in self._closed.items():

@@ -97,7 +97,8 @@ def called(meters: Meters, product_id: ProductId) -> str:
 def face(prop: Property, value: Quantity) -> str:
     """A reading as the meter's face shows it, with its unit."""
     own = prop.unit == prop.datatype.unit
-    shown = text(value.decimal(prop.datatype.power if own else 0))
+    finest = max(value.decimals, prop.description.decimals)
+    shown = text(Quantity(value.rescaled(finest), finest).decimal(prop.datatype.power if own else 0))
     return f"{shown} {prop.datatype.suffix if own else prop.unit.value}".strip()
 
 

@@ -1,4 +1,4 @@
-"""The control socket: networks of drivers as JSON over HTTP, on a Unix socket; `meters` adds the meters.
+"""The control socket: the networks of the drivers as JSON over HTTP, on a Unix socket. `meters` adds meters.
 
 Whoever may open the socket may add, remove and switch devices; so only the gateway's own user, and root, may.
 The command line uses it. What is asked and answered is in `meterkast.network`; lists are plain lists.

@@ -130,11 +130,21 @@ async def test_a_door_that_breaks_does_not_stop_metering(
 async def test_a_gateway_without_a_network_has_one_for_its_meters(folder: Path) -> None:
     async with running(folder):
         assert (folder / "control.sock").exists()
-        status, out, _ = await command("meter", "list", "--config", str(folder / "meterkast.toml"))
-        assert (status, out) == (0, "No meter was read yet.\n")
-        status, _, err = await command("zwave", "nodes", "--config", str(folder / "meterkast.toml"))
-        assert status == 1
-        assert "no network of devices" in err
+        assert await said(folder, "meter", "list") == (0, "No meter was read yet.\n")
+        status, words = await said(folder, "zwave", "nodes")
+        assert (status, "no network of devices" in words) == (1, True)
+
+
+async def said(folder: Path, *words: str) -> tuple[int | None, str]:
+    """Exit status of a command, and what it says."""
+    file = folder / "meterkast.toml"
+    file.write_text(f'[storage]\npath = "{folder / "gateway.db"}"\n', encoding="utf-8")
+    asked = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "meterkast", *words, "--config", str(file),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asked.communicate()
+    return asked.returncode, out.decode()
 
 
 async def test_a_socket_that_cannot_be_made_does_not_stop_metering(

@@ -14,7 +14,7 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test soak bench lint run lock clean system
+.PHONY: demo test soak bench campaign-flips lint run lock clean system
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
@@ -25,6 +25,9 @@ test: lint $(NODE_MODULES) system ## everything that is checked on every change
 
 soak: $(VENV)/.dev $(NODE_MODULES) ## a whole simulated day with faults, about 6 minutes; HOURS=n for another length
 	METERKAST_HOURS=$(HOURS) $(BIN)/python -m pytest -q -s tests/gateway/test_gateway_zwave.py
+
+campaign-flips: $(VENV)/.dev ## 10,000 damaged databases, over an hour; METERKAST_CAMPAIGN_SEED=n for another seed
+	METERKAST_CAMPAIGN_SIZE=$${METERKAST_CAMPAIGN_SIZE:-10000} $(BIN)/python -m pytest -q -s tests/campaigns/test_campaign_flips.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -294,6 +294,7 @@ async def main(config: Config, clock: Clock, ready: Callable[[str], None]) -> No
         half_hours_years=config.storage.half_hours_years,
     )
     try:
+        await store.make_ballast()
         gateway = Gateway(config, clock, store, await device_id(store))
         await gateway.run(stop, ready)
     finally:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
+from meterkast.model.doubt import Doubt
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
 from meterkast.model.half_hour import HalfHour, RowKey
@@ -240,6 +241,9 @@ class Store(Inventory, Protocol):
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
 
+    async def doubts(self) -> Sequence[Doubt]:
+        """What checks of the database found, oldest first; lost half-hours by name."""
+
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""
 
@@ -279,6 +283,7 @@ class StorageStatus:
         writes: Transactions that were made durable since start.
         failures: Transactions that the database refused since start.
         problem: What is wrong now; empty when nothing is.
+        notices: What was wrong and was put right, or is degraded: what happened, and what to do.
     """
 
     path: str
@@ -287,6 +292,7 @@ class StorageStatus:
     writes: int
     failures: int
     problem: str
+    notices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

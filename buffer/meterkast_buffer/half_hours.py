@@ -23,23 +23,23 @@ _STATES = {State.MEASURED: 0, State.LATE: 1, State.SUSPECT: 2, State.MISSING: 3}
 _STATE_OF = {number: state for state, number in _STATES.items()}
 
 # As a signed number a CRC takes four bytes in a row of SQLite, as an unsigned one six.
-_CRC_MIDDLE = 1 << 31
+CRC_MIDDLE = 1 << 31
 
 # Rows of one answer of the database: about 10 ms of work, then other tasks have their turn.
 _PAGE_ROWS = 2000
 
-_COLUMNS = (
+COLUMNS = (
     "length_ms, end_ms, property_id, revision, whole, decimals, taken_before_ms, count, state, cause, "
     "epoch, before_emptyings, crc"
 )
-_INSERT = f"INSERT INTO half_hours ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO half_hours ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = f"""
-    SELECT {_COLUMNS} FROM half_hours
+    SELECT {COLUMNS} FROM half_hours
     WHERE length_ms = ? AND (end_ms, property_id, revision) > (?, ?, ?) AND end_ms <= ?
     ORDER BY end_ms, property_id, revision LIMIT {_PAGE_ROWS}
 """
 _SELECT_SOME = _SELECT.replace("ORDER", "AND property_id IN (SELECT value FROM json_each(?)) ORDER")
-_CLOSED = """
+CLOSED = """
     INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
     ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
 """
@@ -65,10 +65,10 @@ class HalfHours:
         if not half_hours:
             return
         # In the order of the key, so that the end of the B-tree is all that is touched.
-        rows = sorted(map(_row, half_hours))
+        rows = sorted(map(row_of, half_hours))
         before = connection.total_changes
         try:
-            await connection.executemany(_INSERT, rows)
+            await connection.executemany(INSERT, rows)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
                 raise
@@ -78,11 +78,21 @@ class HalfHours:
                 hint="A fault in the gateway: report it. What was kept first stands.",
             ) from error
 
+    async def among(self, one: HalfHour) -> bool:
+        """Whether exactly this is kept."""
+        key = one.length_ms, one.end_ms, one.property_id, one.revision
+        rows = await self._database.rows(
+            f"SELECT {COLUMNS} FROM half_hours WHERE length_ms = ? AND end_ms = ? AND property_id = ? "
+            "AND revision = ?",
+            key,
+        )
+        return [half_hour_of(row) for row in rows] == [one]
+
     async def close(
         self, connection: aiosqlite.Connection, closed: Mapping[tuple[PropertyId, int], UtcMs]
     ) -> None:
         """Record how far (property, length) are closed, in a transaction of the caller."""
-        await connection.executemany(_CLOSED, [(*key, end_ms) for key, end_ms in sorted(closed.items())])
+        await connection.executemany(CLOSED, [(*key, end_ms) for key, end_ms in sorted(closed.items())])
 
     async def closed_until(self) -> dict[tuple[PropertyId, int], UtcMs]:
         """How far each (property, length in ms) is closed."""
@@ -120,7 +130,7 @@ class HalfHours:
         while True:
             rows = await self._database.rows(query, (length_ms, *place, until_ms, *more))
             for row in rows:
-                half_hour = _half_hour(row)
+                half_hour = half_hour_of(row)
                 if half_hour is None:
                     wrong.append(RowKey(*row[:4]))
                 newest[row[1], row[2]] = half_hour
@@ -144,7 +154,8 @@ class HalfHours:
                 log.error("half-hour damaged", extra={"row": str(key)})
 
 
-def _row(half_hour: HalfHour) -> Row:
+def row_of(half_hour: HalfHour) -> Row:
+    """A half-hour as its row."""
     value, taken_ms = half_hour.value, half_hour.taken_ms
     return (
         half_hour.length_ms,
@@ -159,11 +170,11 @@ def _row(half_hour: HalfHour) -> Row:
         half_hour.cause.value if half_hour.cause else None,
         half_hour.epoch,
         ",".join(map(str, half_hour.before_emptyings)) or None,
-        half_hour.crc() - _CRC_MIDDLE,
+        half_hour.crc() - CRC_MIDDLE,
     )
 
 
-def _half_hour(row: Row) -> HalfHour | None:
+def half_hour_of(row: Row) -> HalfHour | None:
     """The half-hour of a row; None where the row is not as it was written."""
     (
         length_ms,
@@ -196,4 +207,4 @@ def _half_hour(row: Row) -> HalfHour | None:
         )
     except (KeyError, ValueError, TypeError):
         return None
-    return half_hour if half_hour.crc() - _CRC_MIDDLE == crc else None
+    return half_hour if half_hour.crc() - CRC_MIDDLE == crc else None

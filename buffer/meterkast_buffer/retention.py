@@ -14,6 +14,7 @@ import aiosqlite
 
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast_buffer.database import fetch
+from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.pendings import OPEN
 from meterkast_buffer.refusal import primary_code
 from meterkast_buffer.samples import NEAR_MS
@@ -44,6 +45,7 @@ reach makes some hundred a day.
 # with a half-hour after a restart.
 _SHED_BLOCKS = 60
 _SHED_NOT = 120
+_SHED_EVIDENCE = 200
 
 
 @dataclass(slots=True)
@@ -55,13 +57,18 @@ class Retention:
         half_hours_years: Half-hours, availabilities and the records of installing and sending; never less
             than ten. Rows of the outbox stay as the proof of delivery.
         due_ms: When the next step is due; None at start, so that the first transaction takes one.
-        full: The disk was full at the last transaction: the oldest blocks go now, whatever their age.
+        full: The disk was full at the last transaction: the oldest blocks go now, whatever their age; where
+            none can, the oldest evidence.
+        shed_blocks, shed_evidence: What went like this since start.
     """
 
     samples_days: int = 35
     half_hours_years: int = YEARS_AT_LEAST
     due_ms: UtcMs | None = None
     full: bool = False
+    shed_blocks: int = 0
+    shed_evidence: int = 0
+    _shedding: tuple[int, int] = (0, 0)
 
     def due(self, now_ms: UtcMs) -> bool:
         """Whether a step is due; also where the clock went back by more than the hour."""
@@ -75,7 +82,7 @@ class Retention:
         await connection.execute("SAVEPOINT retention")
         try:
             if self.full:
-                await _shed(connection)
+                await self._shed(connection)
             old_ms = now_ms - self.samples_days * DAY_MS
             await _remove_blocks(connection, old_ms, now_ms)
             years = max(self.half_hours_years, YEARS_AT_LEAST)
@@ -97,15 +104,30 @@ class Retention:
         """A step was committed."""
         self.due_ms = UtcMs(now_ms + HOUR_MS)
         self.full = False
+        self.shed_blocks += self._shedding[0]
+        self.shed_evidence += self._shedding[1]
+        self._shedding = (0, 0)
+
+    async def _shed(self, connection: aiosqlite.Connection) -> None:
+        """Samples first, then evidence, never a half-hour."""
+        blocks, evidence = await _shed_blocks(connection), 0
+        if not blocks and await fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'evidence'"):
+            cursor = await connection.execute(
+                "DELETE FROM evidence WHERE rowid IN (SELECT rowid FROM evidence ORDER BY rowid LIMIT ?)",
+                (_SHED_EVIDENCE,),
+            )
+            evidence = cursor.rowcount
+        self._shedding = (blocks, evidence)
+        log.warning("disk full, oldest removed", extra={"blocks": blocks, "evidence": evidence})
 
 
-async def _shed(connection: aiosqlite.Connection) -> None:
+async def _shed_blocks(connection: aiosqlite.Connection) -> int:
     cursor = await connection.execute(
         "DELETE FROM blocks WHERE id IN (SELECT id FROM blocks ORDER BY id LIMIT ?) "
         "AND id < (SELECT id FROM blocks ORDER BY id DESC LIMIT 1 OFFSET ?)",
         (_SHED_BLOCKS, _SHED_NOT),
     )
-    log.warning("disk full, oldest samples removed", extra={"blocks": cursor.rowcount})
+    return cursor.rowcount
 
 
 async def _remove_blocks(connection: aiosqlite.Connection, old_ms: int, now_ms: int) -> None:
@@ -156,8 +178,19 @@ async def _clear_payloads(connection: aiosqlite.Connection, old_ms: int) -> None
             break
         last = number
     if last > first:
-        await connection.execute(
-            "UPDATE outbox SET payload = x'' WHERE id > ? AND id <= ? AND state = 1", (first, last)
+        cleared = await fetch(
+            connection,
+            f"SELECT id, crc, {CHECKED} FROM outbox WHERE id > ? AND id <= ? "
+            "AND state = 1 AND payload <> x''",
+            (first, last),
+        )
+        await connection.executemany(
+            "UPDATE outbox SET payload = x'', crc = ? WHERE id = ?",
+            [
+                (row_crc(stream, at_ms, b"", *rest), number)
+                for number, crc, stream, at_ms, payload, *rest in cleared
+                if crc == row_crc(stream, at_ms, payload, *rest)  # else it stays wrong, and is found
+            ],
         )
         await put(connection, "retention", "payloads", str(last))
 

@@ -251,24 +251,22 @@ def repair(
     findings: Findings,
     *,
     holes: Holes | None = None,
-    write: bool = True,
 ) -> None:
     """Compare with the second copy and put right what is wrong, in one transaction.
 
     Args:
         connection: To a sound file, nothing begun on it.
         holes: After a salvage, what could not be read: all is compared then.
-        write: Otherwise only look.
     """
     connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+    connection.execute("BEGIN IMMEDIATE")
     try:
         wrong = _tables(connection, second, findings)
         _half_hours(connection, second, findings, holes)
         _outbox(connection, findings, everything=not findings.partial, rebuilt=holes is not None)
         if "closed" in wrong or findings.put_back or holes is not None:
             _closed(connection, anew="closed" in wrong or holes is not None)
-        if write and (findings or len(sums_of(connection)) < len(SEALED) + 1):
+        if findings or len(sums_of(connection)) < len(SEALED) + 1:
             _tell(connection, second, findings)
             if second.owner:
                 connection.execute(
@@ -276,7 +274,7 @@ def repair(
                     (int(second.owner),),
                 )
             seal_all(connection, {name: copy.version + 1 for name, copy in second.copies.items()})
-        connection.execute("COMMIT" if write else "ROLLBACK")
+        connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
@@ -297,8 +295,8 @@ def _tables(connection: sqlite3.Connection, second: Second, findings: Findings) 
                 _restore(connection, name, copy, rows, merge=name == "streams")
                 wrong.add(name)
             continue
-        if crc is None and copy is None:
-            continue  # it was never sealed: a new database
+        if crc is None and (copy is None or copy.crc == now):
+            continue  # it was never sealed: nothing was ever in it
         if copy is not None and now == copy.crc and copy.version >= version:
             findings.tables.append(f"The sum of the table {name} was wrong, its rows are not.")
             continue

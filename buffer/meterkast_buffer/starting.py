@@ -15,6 +15,7 @@ from meterkast_buffer.copying import OWN_ID
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync_folder
 from meterkast_buffer.migrate import newest_version
+from meterkast_buffer.refusal import refusal
 from meterkast_buffer.sealed import copied
 
 log = logging.getLogger(__name__)
@@ -64,14 +65,26 @@ def _is_ours(path: str) -> bool:
 
 
 def look(path: str) -> Findings:
-    """What `make_ready` would find; nothing is changed."""
+    """What `make_ready` would find, over all there is; nothing is changed.
+
+    Raises:
+        StorageError: It is no database of ours, or cannot be read.
+    """
     findings, journal = Findings(), Journal.beside(path)
-    examine(path, journal, findings)
-    if not findings.damage:
-        with closing(sqlite3.connect(uri(path), uri=True, isolation_level=None)) as connection:
-            second = Second(journal, everything=True)
-            _tell_journal(second, findings)
-            repair(connection, second, findings, write=False)
+    try:
+        examine(path, journal, findings)
+        if not findings.damage:
+            # Tried out on a copy in memory: repairing is how what is wrong is found.
+            with (
+                closing(sqlite3.connect(uri(path), uri=True)) as source,
+                closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
+            ):
+                source.backup(connection)
+                second = Second(journal, everything=True)
+                _tell_journal(second, findings)
+                repair(connection, second, findings)
+    except (sqlite3.Error, OSError) as error:
+        raise refusal(error, path) from error
     return findings
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "check a configuration without sending anything",
     "init": "write a configuration from what is found on the ports",
     "outbox": "what waits for the platforms, what they refused, and sending that again",
+    "salvage": "check a database, and rebuild it where it is damaged; stop the gateway first",
     "p1": "decode captures and look at serial ports",
     "zwave": "see, add, remove and switch Z-Wave devices",
     "reset": "test the RESET uplink and show what it sends",

@@ -158,6 +158,8 @@ def examine(path: str, journal: Journal, findings: Findings) -> None:
         if not _known(journal) and code == sqlite3.SQLITE_NOTADB:
             raise  # some other file, and never one of ours
         findings.damage = str(error)
+    except UnicodeDecodeError:  # damage that SQLite quotes in its message
+        findings.damage = "its tables cannot be read"
 
 
 def _known(journal: Journal) -> bool:

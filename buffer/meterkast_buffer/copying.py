@@ -20,7 +20,7 @@ OWN_ID = "SELECT crc FROM sums WHERE name = 'journal'"
 _WAITING = 50_000
 """Half-hours that wait in memory while the journal cannot be written; the next start adds those beyond."""
 
-_WITH_CLOSINGS = {"state", "streams"}
+_WITH_CLOSINGS = {"state", "streams", "layouts"}
 """Tables that change often: they are copied with the next closing, others at once."""
 
 
@@ -63,7 +63,7 @@ class SecondCopy:
         """
         self._waiting += [one for one in half_hours if one.length_ms == HALF_HOUR_MS]
         self._now_ms = max(self._now_ms, now_ms)
-        if self._waiting or self._database.unsealed - _WITH_CLOSINGS:
+        if self._waiting or self._database.unsealed & set(COPIED) - _WITH_CLOSINGS:
             await self._write()
 
     async def changed(self) -> None:

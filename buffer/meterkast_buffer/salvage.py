@@ -154,7 +154,7 @@ def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
                 if "immutable" not in name:
                     return
                 continue
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             pass
         connection.close()
     if roomy:
@@ -165,7 +165,7 @@ def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
             os.remove(grafted)  # it stays as long as it is open
             if _has_schema(connection):
                 yield connection
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             log.warning("first pages could not be made new", extra={"reason": str(error)})
 
 
@@ -288,7 +288,7 @@ class _Filling:
     def _lengths(self, source: sqlite3.Connection) -> list[int]:
         minutes = {1, 5, 10, 15, 30, 60}
         lengths = {one * 60_000 for one in minutes}
-        with suppress(sqlite3.DatabaseError):
+        with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
             lengths |= {
                 row[0] for row in source.execute("SELECT length_ms FROM closed") if isinstance(row[0], int)
             }
@@ -298,7 +298,7 @@ class _Filling:
         """The highest ids ever given; unknown ones are taken for higher, so that none is given twice."""
         known: dict[str, int] = {}
         for source in self._sources:
-            with suppress(sqlite3.DatabaseError):
+            with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
                 known = dict(source.execute("SELECT name, seq FROM sqlite_sequence"))
                 break
         for name in tables():
@@ -383,7 +383,7 @@ class _Reading:
                 if isinstance(row[-1], int):
                     place[int(down)] = row[-1]
                 yield row[:-1]
-        except (sqlite3.DatabaseError, OverflowError):
+        except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError):
             return False
         if axis is not None:
             place[int(down)] = low if down else high

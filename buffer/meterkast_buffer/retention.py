@@ -45,6 +45,7 @@ reach makes some hundred a day.
 # with a half-hour after a restart.
 _SHED_BLOCKS = 60
 _SHED_NOT = 120
+_SHED_TIGHT = 2
 _SHED_EVIDENCE = 200
 
 
@@ -59,6 +60,7 @@ class Retention:
         due_ms: When the next step is due; None at start, so that the first transaction takes one.
         full: The disk was full at the last transaction: the oldest blocks go now, whatever their age; where
             none can, the oldest evidence.
+        tight: There is no ballast any more: with each transaction a little goes before it is refused.
         shed_blocks, shed_evidence: What went like this since start.
     """
 
@@ -66,13 +68,19 @@ class Retention:
     half_hours_years: int = YEARS_AT_LEAST
     due_ms: UtcMs | None = None
     full: bool = False
+    tight: bool = False
     shed_blocks: int = 0
     shed_evidence: int = 0
     _shedding: tuple[int, int] = (0, 0)
 
     def due(self, now_ms: UtcMs) -> bool:
         """Whether a step is due; also where the clock went back by more than the hour."""
-        return self.full or self.due_ms is None or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
+        return (
+            self.full
+            or self.tight
+            or self.due_ms is None
+            or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
+        )
 
     async def step(self, connection: aiosqlite.Connection, now_ms: UtcMs) -> None:
         """Remove what is too old, in a transaction of the caller.
@@ -81,7 +89,7 @@ class Retention:
         """
         await connection.execute("SAVEPOINT retention")
         try:
-            if self.full:
+            if self.full or self.tight:
                 await self._shed(connection)
             old_ms = now_ms - self.samples_days * DAY_MS
             await _remove_blocks(connection, old_ms, now_ms)
@@ -110,7 +118,8 @@ class Retention:
 
     async def _shed(self, connection: aiosqlite.Connection) -> None:
         """Samples first, then evidence, never a half-hour."""
-        blocks, evidence = await _shed_blocks(connection), 0
+        limit = _SHED_BLOCKS if self.full else _SHED_TIGHT
+        blocks, evidence = await _shed_blocks(connection, limit), 0
         if not blocks and await fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'evidence'"):
             cursor = await connection.execute(
                 "DELETE FROM evidence WHERE rowid IN (SELECT rowid FROM evidence ORDER BY rowid LIMIT ?)",
@@ -121,11 +130,11 @@ class Retention:
         log.warning("disk full, oldest removed", extra={"blocks": blocks, "evidence": evidence})
 
 
-async def _shed_blocks(connection: aiosqlite.Connection) -> int:
+async def _shed_blocks(connection: aiosqlite.Connection, limit: int) -> int:
     cursor = await connection.execute(
         "DELETE FROM blocks WHERE id IN (SELECT id FROM blocks ORDER BY id LIMIT ?) "
         "AND id < (SELECT id FROM blocks ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        (_SHED_BLOCKS, _SHED_NOT),
+        (limit, _SHED_NOT),
     )
     return cursor.rowcount
 

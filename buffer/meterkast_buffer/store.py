@@ -152,10 +152,11 @@ class SqliteStore:
         """
         if self._unsure is not None and await self._was_kept(what):
             return
+        self._retention.tight = self._ballast is not None and not self._ballast.there()
         aged, tried = self._retention.due(what.now_ms), 0
 
         async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
-            if aged:
+            if aged or self._retention.full:
                 # First, so that the pages that come free take what is new.
                 await self._retention.step(connection, what.now_ms)
             nonlocal tried

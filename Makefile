@@ -14,7 +14,7 @@ NODE := $(SERVICE) $(RESET) $(STICK)
 # npm writes this file last, when everything else is in place.
 NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 
-.PHONY: demo test soak bench lint run lock clean system
+.PHONY: demo test soak bench campaign-flips lint run lock clean system
 
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
@@ -34,6 +34,7 @@ campaign-cuts: SIZE ?= 1000000
 campaign-clock: SIZE ?= 500
 campaign-fuzz: SIZE ?= 100
 campaign-year: SIZE ?= 365
+campaign-flips: SIZE ?= 10000
 campaign-%: $(VENV)/.dev $(NODE_MODULES) system
 	METERKAST_CAMPAIGN_SIZE=$(SIZE) $(if $(SEED),METERKAST_CAMPAIGN_SEED=$(SEED)) \
 	  $(BIN)/python -m pytest -q -s $(wildcard tests/campaigns/$* tests/campaigns/test_campaign_$*.py)

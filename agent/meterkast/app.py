@@ -306,6 +306,7 @@ async def main(config: Config, clock: Clock, ready: Callable[[str], None]) -> No
         evidence_months=config.storage.evidence_months,
     )
     try:
+        await store.make_ballast()
         gateway = Gateway(config, clock, store, await device_id(store))
         await gateway.run(stop, ready)
     finally:

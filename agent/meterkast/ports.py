@@ -11,6 +11,7 @@ from meterkast.model.boot import Boot
 from meterkast.model.channel import Channel
 from meterkast.model.clock_episode import ClockEpisode
 from meterkast.model.delivery import Item, ItemId, NewItem, Stream, StreamStatus
+from meterkast.model.doubt import Doubt
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
 from meterkast.model.evidence import Evidence
@@ -348,6 +349,9 @@ class Store(Inventory, Protocol):
     async def last_measured(self, properties: Sequence[PropertyId], until_ms: UtcMs) -> Sequence[HalfHour]:
         """The newest half-hour up to then of each property that has a reading, however long ago."""
 
+    async def doubts(self) -> Sequence[Doubt]:
+        """What checks of the database found, oldest first; lost half-hours by name."""
+
     def streams(self) -> Mapping[tuple[str, str], StreamStatus]:
         """Every stream that was ever composed, with its backlog; from memory, at no cost."""
 
@@ -387,6 +391,7 @@ class StorageStatus:
         writes: Transactions that were made durable since start.
         failures: Transactions that the database refused since start.
         problem: What is wrong now; empty when nothing is.
+        notices: What was wrong and was put right, or is degraded: what happened, and what to do.
     """
 
     path: str
@@ -395,6 +400,7 @@ class StorageStatus:
     writes: int
     failures: int
     problem: str
+    notices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from meterkast.model.errors import StorageError
 from meterkast.model.time import UtcMs
 from meterkast_buffer.database import _guard, _release
 from meterkast_buffer.refusal import refusal
+from meterkast_buffer.sealed import seal_all
 
 RESTORED = ("gateway", "restored")
 """Scope and key of the text that tells a gateway that it was restored; see pipeline/resuming.py."""
@@ -85,6 +86,7 @@ def prepare_restored(path: str, created_ms: UtcMs) -> None:
                 "INSERT OR REPLACE INTO state (scope, key, text) VALUES ('gateway', 'backup_ms', ?)",
                 (str(created_ms),),
             )
+            seal_all(database)
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise refusal(error, path) from error

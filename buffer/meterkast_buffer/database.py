@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -22,6 +23,10 @@ from meterkast.model.errors import StorageError
 from meterkast_buffer.flushing import flush_folder, rewrite_log
 from meterkast_buffer.migrate import migrate, newest_version, version_of
 from meterkast_buffer.refusal import primary_code, refusal
+from meterkast_buffer.sealed import seal, triggers
+
+if TYPE_CHECKING:
+    from meterkast_buffer.checking import Findings
 
 T = TypeVar("T")
 Row = tuple[Any, ...]  # SQLite's own types: int, str, bytes or None
@@ -43,6 +48,17 @@ CACHE_KIB = 512
 
 _BUSY_S = 5.0
 
+# After these the connection is closed, and the file is checked before it is used again.
+_BROKEN = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+)
+
+log = logging.getLogger(__name__)
+
 
 class Database:
     """The connection, and what became of the transactions on it.
@@ -53,13 +69,31 @@ class Database:
         writes: Transactions made durable since it was opened.
         failures: Transactions refused since then.
         problem: What the last refusal said; empty again after the next durable transaction.
+        findings: What the check at start, or after the last trouble, found; None for one who only looks.
+        unsealed: Small tables that were changed since the second copy took them over.
+        broken: The disk refused in a way after which the file is opened anew, and checked, before it is used.
+        changed: Called after a transaction while there are such.
+        revived: Called after the file was opened anew, to bring up to date what is held in memory.
     """
 
     def __init__(
-        self, path: str, connection: aiosqlite.Connection, guard: IO[bytes] | None, version: int
+        self,
+        path: str,
+        connection: aiosqlite.Connection,
+        guard: IO[bytes] | None,
+        version: int,
+        findings: Findings | None = None,
+        years: int = 10,
     ) -> None:
         self.path = path
         self.version = version
+        self.findings = findings
+        self.unsealed: set[str] = set()
+        self.revived: Callable[[], Awaitable[None]] | None = None
+        self.changed: Callable[[], Awaitable[None]] | None = None
+        self._years = years
+        self.broken = False
+        self._reviving = asyncio.Lock()
         self.writes = 0
         self.failures = 0
         self.problem = ""
@@ -71,19 +105,23 @@ class Database:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: str, *, read_only: bool = False) -> Database:
-        """Open the database, making and migrating it as needed.
+    async def open(cls, path: str, *, read_only: bool = False, years: int = 10) -> Database:
+        """Open the database, making, checking, repairing and migrating it as needed.
 
         Args:
             path: The file; its folder must exist.
             read_only: Only look, also while the gateway runs; never migrates, refuses an old database.
+            years: How long half-hours are kept.
 
         Raises:
-            StorageError: The file is no database of ours, damaged, newer than this release, in use by another
+            StorageError: The file is no database of ours, newer than this release, in use by another
                 gateway, or cannot be opened. It is then as it was.
         """
         guard = None if read_only else _guard(path)
+        findings = None
         try:
+            if not read_only:
+                findings = await asyncio.to_thread(_make_ready, path, years)
             connection = await _connect(path, read_only)
             try:
                 version = await _prepare(connection, path, read_only)
@@ -96,7 +134,7 @@ class Database:
         except BaseException:
             _release(guard)
             raise
-        return cls(path, connection, guard, version)
+        return cls(path, connection, guard, version, findings, years)
 
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of a query, which never sees another task's unfinished transaction.
@@ -109,7 +147,11 @@ class Database:
             try:
                 return await fetch(self._connection, sql, parameters)
             except sqlite3.Error as error:
+                if primary_code(error) in _BROKEN:
+                    self.broken = True
                 raise refusal(error, self.path) from error
+            except ValueError as error:  # the connection could not be opened anew yet
+                raise StorageError(f"{self.path}: {error}", hint="It is tried again each minute.") from error
 
     async def transact(
         self,
@@ -133,7 +175,7 @@ class Database:
         """
         running = asyncio.create_task(self._transact(work, durable, committed))
         try:
-            return await asyncio.shield(running)
+            result = await asyncio.shield(running)
         except asyncio.CancelledError:
             while not running.done():
                 with suppress(asyncio.CancelledError):
@@ -141,8 +183,13 @@ class Database:
             if not running.cancelled():
                 running.exception()  # else asyncio reports it as never seen; the caller is gone
             raise
+        if self.unsealed and self.changed is not None:
+            await self.changed()
+        return result
 
     async def _transact(self, work: Work[T], durable: bool, committed: Callable[[T], None] | None) -> T:
+        if self.broken:
+            await self._revive()
         async with self._lock:
             self._must_be_open()
             connection = self._connection
@@ -151,25 +198,61 @@ class Database:
                 await connection.execute("BEGIN IMMEDIATE")
                 try:
                     result = await work(connection)
+                    touched = await seal(connection)
                     await connection.commit()
                 except BaseException:
                     await connection.rollback()
                     raise
             except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
-                if primary_code(error) == sqlite3.SQLITE_IOERR:
+                code = primary_code(error)
+                if code == sqlite3.SQLITE_IOERR:
                     self._distrusted = True
+                if code in _BROKEN:
+                    self.broken = True
                 refused = refusal(error, self.path)
                 self._refused(refused)
                 raise refused from error
             except StorageError as error:
                 self._refused(error)
                 raise
+            self.unsealed |= touched
             if durable:
                 self.writes += 1
                 self.problem = ""
             if committed is not None:
                 committed(result)
             return result
+
+    async def _revive(self) -> None:
+        """Open the file anew after trouble, checked and repaired as at start; readings wait meanwhile.
+
+        Raises:
+            StorageError: The disk still refuses; the connection is then as it was, or opened at the next try.
+        """
+        async with self._reviving:
+            if not self.broken:
+                return
+            try:
+                await asyncio.to_thread(_probe, self.path)
+                async with self._lock:
+                    self._must_be_open()
+                    if self._distrusted:
+                        with suppress(sqlite3.Error, ValueError):
+                            await self._save_log()
+                    with suppress(sqlite3.Error, ValueError):
+                        await self._connection.close()
+                    self.findings = await asyncio.to_thread(_make_ready, self.path, self._years)
+                    self._connection = await _connect(self.path, False)
+                    await _prepare(self._connection, self.path, False)
+            except (sqlite3.Error, OSError) as error:
+                refused = refusal(error, self.path)
+                self._refused(refused)
+                raise refused from error
+            self.broken = self._distrusted = False
+            self._full = True
+            log.warning("database opened anew", extra={"found": "; ".join(self.findings.lines())})
+            if self.revived is not None:
+                await self.revived()
 
     def _refused(self, error: StorageError) -> None:
         self.failures += 1
@@ -183,16 +266,19 @@ class Database:
             # all of it goes to the database file before anything new is promised. And what is copied there
             # must be on the disk in the log first, or a cut in between leaves half of it: it is written anew.
             await asyncio.to_thread(rewrite_log, self.path + "-wal")
-            rows = await fetch(self._connection, "PRAGMA wal_checkpoint(RESTART)")
-            if rows[0][0]:
-                raise StorageError(
-                    f"{self.path}: the disk failed, and another program keeps its log from being saved",
-                    hint="Close other programs that read the database.",
-                )
-            self._distrusted = False
+            await self._save_log()
         if durable != self._full:
             await self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._full = durable
+
+    async def _save_log(self) -> None:
+        rows = await fetch(self._connection, "PRAGMA wal_checkpoint(RESTART)")
+        if rows[0][0]:
+            raise StorageError(
+                f"{self.path}: the disk failed, and another program keeps its log from being saved",
+                hint="Close other programs that read the database.",
+            )
+        self._distrusted = False
 
     def _must_be_open(self) -> None:
         if self._closed:
@@ -283,9 +369,33 @@ async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool)
     # Where opening for writing failed for a moment SQLite opened the file for reading, and says so only now.
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     await connection.rollback()
+    await connection.executescript(triggers())
     await asyncio.to_thread(_grow_log, path + "-wal")
     await asyncio.to_thread(flush_folder, path)
     return version
+
+
+def _make_ready(path: str, years: int) -> Findings:
+    from meterkast_buffer.starting import make_ready
+
+    return make_ready(path, years)
+
+
+def _probe(path: str) -> None:
+    """Write something beside the database: only then is closing it worth while.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    name = path + ".probe"
+    try:
+        with open(name, "wb") as file:
+            file.write(b"?")
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
 
 
 def _grow_log(path: str) -> None:

@@ -23,18 +23,18 @@ _STATES = {State.MEASURED: 0, State.LATE: 1, State.SUSPECT: 2, State.MISSING: 3}
 _STATE_OF = {number: state for state, number in _STATES.items()}
 
 # As a signed number a CRC takes four bytes in a row of SQLite, as an unsigned one six.
-_CRC_MIDDLE = 1 << 31
+CRC_MIDDLE = 1 << 31
 
 # Rows of one answer of the database: about 10 ms of work, then other tasks have their turn.
 _PAGE_ROWS = 2000
 
-_COLUMNS = (
+COLUMNS = (
     "length_ms, end_ms, property_id, revision, whole, decimals, taken_before_ms, count, state, cause, "
     "epoch, before_emptyings, crc"
 )
-_INSERT = f"INSERT INTO half_hours ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO half_hours ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = f"""
-    SELECT {_COLUMNS} FROM half_hours
+    SELECT {COLUMNS} FROM half_hours
     WHERE length_ms = ? AND (end_ms, property_id, revision) > (?, ?, ?) AND end_ms <= ?
     ORDER BY end_ms, property_id, revision LIMIT {_PAGE_ROWS}
 """
@@ -44,12 +44,12 @@ _NOT_AMENDED = (
     "AND late.property_id = half_hours.property_id AND late.revision = half_hours.revision)"
 )
 _LAST = f"""
-    SELECT {_COLUMNS} FROM half_hours
+    SELECT {COLUMNS} FROM half_hours
     WHERE length_ms = {HALF_HOUR_MS} AND property_id = ? AND end_ms <= ?
         AND state < 2 AND taken_before_ms IS NOT NULL
     ORDER BY end_ms DESC, revision DESC LIMIT 1
 """
-_CLOSED = """
+CLOSED = """
     INSERT INTO closed (property_id, length_ms, end_ms) VALUES (?, ?, ?)
     ON CONFLICT (property_id, length_ms) DO UPDATE SET end_ms = excluded.end_ms
 """
@@ -75,10 +75,10 @@ class HalfHours:
         if not half_hours:
             return
         # In the order of the key, so that the end of the B-tree is all that is touched.
-        rows = sorted(map(_row, half_hours))
+        rows = sorted(map(row_of, half_hours))
         before = connection.total_changes
         try:
-            await connection.executemany(_INSERT, rows)
+            await connection.executemany(INSERT, rows)
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
                 raise
@@ -88,11 +88,21 @@ class HalfHours:
                 hint="A fault in the gateway: report it. What was kept first stands.",
             ) from error
 
+    async def among(self, one: HalfHour) -> bool:
+        """Whether exactly this is kept."""
+        key = one.length_ms, one.end_ms, one.property_id, one.revision
+        rows = await self._database.rows(
+            f"SELECT {COLUMNS} FROM half_hours WHERE length_ms = ? AND end_ms = ? AND property_id = ? "
+            "AND revision = ?",
+            key,
+        )
+        return [half_hour_of(row) for row in rows] == [one]
+
     async def close(
         self, connection: aiosqlite.Connection, closed: Mapping[tuple[PropertyId, int], UtcMs]
     ) -> None:
         """Record how far (property, length) are closed, in a transaction of the caller."""
-        await connection.executemany(_CLOSED, [(*key, end_ms) for key, end_ms in sorted(closed.items())])
+        await connection.executemany(CLOSED, [(*key, end_ms) for key, end_ms in sorted(closed.items())])
 
     async def closed_until(self) -> dict[tuple[PropertyId, int], UtcMs]:
         """How far each (property, length in ms) is closed."""
@@ -133,7 +143,7 @@ class HalfHours:
         newest: dict[tuple[int, int], HalfHour | None] = {}
         wrong: list[RowKey] = []
         async for row in self._rows(query, after_ms, until_ms, length_ms, more):
-            half_hour = _half_hour(row)
+            half_hour = half_hour_of(row)
             if half_hour is None:
                 wrong.append(RowKey(*row[:4]))
             newest[row[1], row[2]] = half_hour
@@ -167,7 +177,7 @@ class HalfHours:
         found: list[HalfHour] = []
         wrong: list[RowKey] = []
         async for row in self._rows(query, after_ms, until_ms, length_ms, more):
-            half_hour = _half_hour(row)
+            half_hour = half_hour_of(row)
             if half_hour is None:
                 wrong.append(RowKey(*row[:4]))
             else:
@@ -204,7 +214,7 @@ class HalfHours:
         rows: list[Row] = []
         for property_id in properties:
             rows += await self._database.rows(_LAST, (property_id, until_ms))
-        return [found for row in rows if (found := _half_hour(row)) is not None]
+        return [found for row in rows if (found := half_hour_of(row)) is not None]
 
     def _report(self, wrong: Sequence[RowKey]) -> None:
         for key in wrong:
@@ -213,7 +223,8 @@ class HalfHours:
                 log.error("half-hour damaged", extra={"row": str(key)})
 
 
-def _row(half_hour: HalfHour) -> Row:
+def row_of(half_hour: HalfHour) -> Row:
+    """A half-hour as its row."""
     value, taken_ms = half_hour.value, half_hour.taken_ms
     return (
         half_hour.length_ms,
@@ -228,11 +239,11 @@ def _row(half_hour: HalfHour) -> Row:
         half_hour.cause.value if half_hour.cause else None,
         half_hour.epoch,
         ",".join(map(str, half_hour.before_emptyings)) or None,
-        half_hour.crc() - _CRC_MIDDLE,
+        half_hour.crc() - CRC_MIDDLE,
     )
 
 
-def _half_hour(row: Row) -> HalfHour | None:
+def half_hour_of(row: Row) -> HalfHour | None:
     """The half-hour of a row; None where the row is not as it was written."""
     (
         length_ms,
@@ -265,4 +276,4 @@ def _half_hour(row: Row) -> HalfHour | None:
         )
     except (KeyError, ValueError, TypeError):
         return None
-    return half_hour if half_hour.crc() - _CRC_MIDDLE == crc else None
+    return half_hour if half_hour.crc() - CRC_MIDDLE == crc else None

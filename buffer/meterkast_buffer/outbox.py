@@ -2,30 +2,38 @@
 
 How many items wait is asked every second or so; it is counted once at start and kept in memory from there,
 changed by the same transactions that change the rows.
+
+Every row has a CRC over all of it that does not change with each try; a row where it is wrong is never sent.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import aiosqlite
 
 from meterkast.model.delivery import Item, ItemId, ItemState, NewItem, StreamStatus
+from meterkast.model.errors import StorageError
 from meterkast.model.time import UtcMs
 from meterkast_buffer.database import Database, Row, fetch
 
 _PENDING, _DELIVERED, _QUARANTINED = 0, 1, 2  # the column `state`; the partial indexes name 0 and 2
 _STATE_OF = (ItemState.PENDING, ItemState.DELIVERED, ItemState.QUARANTINED)
 
-_ITEM = "outbox.id, uplink, name, at_ms, payload, state, tries, words, receipt, outbox.delivered_ms"
+_ITEM = (
+    "outbox.id, uplink, name, at_ms, payload, state, tries, words, receipt, "
+    "outbox.delivered_ms, stream_id, crc"
+)
+CHECKED = "stream_id, at_ms, payload, state, words, receipt, delivered_ms"
+"""The columns under a row's CRC, as `row_crc` takes them."""
 _FROM = "outbox JOIN streams ON streams.id = stream_id"
 PENDING = f"SELECT {_ITEM} FROM {_FROM} WHERE stream_id = ? AND state = {_PENDING} ORDER BY outbox.id LIMIT ?"
 _OLDEST = f"SELECT at_ms FROM outbox WHERE stream_id = ? AND state = {_PENDING} ORDER BY id LIMIT 1"
-BETWEEN = (
-    f"SELECT {_ITEM} FROM {_FROM} WHERE at_ms > ? AND at_ms <= ? ORDER BY at_ms, stream_id, outbox.id"
-).replace("payload", "x''")
+BETWEEN = f"SELECT {_ITEM} FROM {_FROM} WHERE at_ms > ? AND at_ms <= ? ORDER BY at_ms, stream_id, outbox.id"
 DELIVERED = (
     f"SELECT id, length(payload) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {_DELIVERED}"
 )
@@ -42,26 +50,54 @@ class _Known:
     status: StreamStatus
 
 
+@dataclass(slots=True)
+class _Redo:
+    """A stream of which items were lost: it is composed anew, and what is there already is left out.
+
+    Attributes:
+        until_ms: Beyond it everything is new again.
+        there: CRCs of the payloads by at_ms; None among them where one was cleared.
+    """
+
+    until_ms: UtcMs
+    there: dict[int, set[int | None]] = field(default_factory=dict)
+
+    def has(self, item: NewItem) -> bool:
+        there = self.there.get(item.at_ms, set())
+        return None in there or zlib.crc32(item.payload) in there
+
+
 class Outbox:
     """The tables `outbox` and `streams`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[Key, _Known] = {}
+        self._redo: dict[int, _Redo] = {}
+        # Ids of lost items, for those that take their place: between which times, and the ids, last first.
+        self._gaps: list[tuple[int, int, list[int]]] = []
 
-    async def load(self) -> None:
+    async def load(self, *, redo: bool = True) -> None:
         """Count what waits, once at start.
+
+        Args:
+            redo: Begin to compose anew what was lost; not while the gateway runs.
 
         Raises:
             StorageError: The database refused.
         """
         rows = self._database.rows
-        streams = await rows("SELECT id, uplink, name, composed_ms, delivered_ms FROM streams")
+        self._known.clear()
+        if redo:
+            await self._load_redo()
+        streams = await rows("SELECT id, uplink, name, composed_ms, delivered_ms, redo_from_ms FROM streams")
         counts = {
             state: {stream: (count, at_ms) for stream, count, at_ms in await rows(_counting(state))}
             for state in (_PENDING, _QUARANTINED)
         }
-        for number, uplink, stream, composed_ms, delivered_ms in streams:
+        for number, uplink, stream, composed_ms, delivered_ms, redo_ms in streams:
+            if number in self._redo:
+                composed_ms = redo_ms
             pending, oldest_ms = counts[_PENDING].get(number, (0, None))
             self._known[uplink, stream] = _Known(
                 number,
@@ -75,6 +111,42 @@ class Outbox:
                     oldest_pending_ms=oldest_ms,
                 ),
             )
+
+    async def _load_redo(self) -> None:
+        rows = self._database.rows
+        for number, from_ms, until_ms in await rows(
+            "SELECT id, redo_from_ms, redo_ms FROM streams WHERE redo_from_ms IS NOT NULL"
+        ):
+            redo = self._redo[number] = _Redo(UtcMs(until_ms))
+            for at_ms, payload in await rows(
+                "SELECT at_ms, payload FROM outbox WHERE stream_id = ? AND at_ms > ? AND at_ms <= ?",
+                (number, from_ms, until_ms),
+            ):
+                redo.there.setdefault(at_ms, set()).add(zlib.crc32(payload) if payload else None)
+        if self._redo:
+            gaps = await rows(
+                "SELECT id, at_ms, after, after_ms FROM (SELECT id, at_ms, "
+                "lead(id) OVER (ORDER BY id) AS after, "
+                "lead(at_ms) OVER (ORDER BY id) AS after_ms FROM (SELECT 0 AS id, 0 AS at_ms "
+                "UNION ALL SELECT id, at_ms FROM outbox UNION ALL "
+                "SELECT seq + 1, 1 << 62 FROM sqlite_sequence WHERE name = 'outbox')) WHERE after > id + 1"
+            )
+            self._gaps = [
+                (low_ms, high_ms, list(range(high - 1, low, -1))) for low, low_ms, high, high_ms in gaps
+            ]
+
+    def _place(self, known: _Known, item: NewItem) -> tuple[int | None, int] | None:
+        """Id and tries of a new row; None where the item is there already."""
+        redo = self._redo.get(known.id)
+        if redo is None or item.at_ms > redo.until_ms:
+            return None, 0
+        if redo.has(item):
+            return None
+        # In a lost item's place, so that the order stands; perhaps it was sent: so it is in doubt.
+        free = next(
+            (ids for low_ms, high_ms, ids in self._gaps if ids and low_ms <= item.at_ms <= high_ms), None
+        )
+        return (free.pop() if free else None), 1
 
     def streams(self) -> dict[Key, StreamStatus]:
         """Every stream that was ever composed."""
@@ -92,16 +164,19 @@ class Outbox:
         for uplink, stream in dict.fromkeys([(item.uplink, item.stream) for item in items] + list(composed)):
             known = self._known.get((uplink, stream)) or await _new_stream(connection, uplink, stream)
             changed[uplink, stream] = known
+        new: list[tuple[object, ...]] = []
         for item in items:
             known = changed[item.uplink, item.stream]
+            if (place := self._place(known, item)) is None:
+                continue
+            new.append((place[0], known.id, item.at_ms, item.payload, place[1], new_crc(known.id, item)))
             status = known.status
             oldest_ms = status.oldest_pending_ms if status.pending else item.at_ms
             changed[item.uplink, item.stream] = replace(
                 known, status=replace(status, pending=status.pending + 1, oldest_pending_ms=oldest_ms)
             )
         await connection.executemany(
-            "INSERT INTO outbox (stream_id, at_ms, payload) VALUES (?, ?, ?)",
-            [(changed[item.uplink, item.stream].id, item.at_ms, item.payload) for item in items],
+            "INSERT INTO outbox (id, stream_id, at_ms, payload, tries, crc) VALUES (?, ?, ?, ?, ?, ?)", new
         )
         for key, composed_ms in composed.items():
             known = changed[key]
@@ -110,6 +185,12 @@ class Outbox:
             "UPDATE streams SET composed_ms = ? WHERE id = ?",
             [(composed_ms, changed[key].id) for key, composed_ms in composed.items()],
         )
+        for key, composed_ms in composed.items():
+            redo = self._redo.get(changed[key].id)
+            if redo is not None and composed_ms >= redo.until_ms:
+                await connection.execute(
+                    "UPDATE streams SET redo_from_ms = NULL, redo_ms = NULL WHERE id = ?", (changed[key].id,)
+                )
         return changed
 
     def apply(self, changed: Mapping[Key, _Known]) -> None:
@@ -121,12 +202,12 @@ class Outbox:
         known = self._known.get((uplink, stream))
         if known is None or not known.status.pending:
             return []
-        return [_item(row) for row in await self._database.rows(PENDING, (known.id, limit))]
+        return [self._item(row) for row in await self._database.rows(PENDING, (known.id, limit))]
 
     async def quarantined(self, uplink: str) -> list[Item]:
         """All items of an uplink that were set aside, oldest first."""
         return [
-            _item(row)
+            self._item(row)
             for row in await self._database.rows(
                 f"SELECT {_ITEM} FROM {_FROM} WHERE uplink = ? AND state = {_QUARANTINED} ORDER BY outbox.id",
                 (uplink,),
@@ -134,8 +215,12 @@ class Outbox:
         ]
 
     async def between(self, after_ms: UtcMs, until_ms: UtcMs) -> list[Item]:
-        """The items of intervals that end in (after, until], by end, stream and id; without their payload."""
-        return [_item(row) for row in await self._database.rows(BETWEEN, (after_ms, until_ms))]
+        """The items of intervals that end in (after, until], by end, stream and id.
+
+        Raises:
+            StorageError: The database refused, or a row is not as it was written.
+        """
+        return [self._item(row) for row in await self._database.rows(BETWEEN, (after_ms, until_ms))]
 
     async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
         """Put delivered items back to pending; see `Books.send_again`."""
@@ -148,8 +233,29 @@ class Outbox:
         def unchanged() -> bool:
             return self._known[status.uplink, status.stream].status == status
 
-        moved = await self._move(ids, (_DELIVERED,), _PENDING, ("words = words", ()), only_if=unchanged)
+        moved = await self._move(ids, (_DELIVERED,), _PENDING, {}, only_if=unchanged)
         return (len(ids), len(found) - len(ids)) if moved else (0, 0)
+
+    def _item(self, row: Row) -> Item:
+        number, uplink, stream, at_ms, payload, state, tries, words, receipt, delivered_ms, *rest = row
+        stream_id, crc = rest
+        if row_crc(stream_id, at_ms, payload, state, words, receipt, delivered_ms) != crc:
+            raise StorageError(
+                f"{self._database.path}: item {number} of {uplink} {stream} is not as it was written",
+                hint="It is not sent. Restart the gateway: it composes such items anew.",
+            )
+        return Item(
+            id=ItemId(number),
+            uplink=uplink,
+            stream=stream,
+            at_ms=UtcMs(at_ms),
+            payload=payload,
+            state=_STATE_OF[state],
+            tries=tries,
+            words=words,
+            receipt=receipt,
+            delivered_ms=delivered_ms,
+        )
 
     async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
         """Record that these are about to be sent: tries + 1.
@@ -176,24 +282,24 @@ class Outbox:
             ids,
             (_PENDING, _QUARANTINED),
             _DELIVERED,
-            ("receipt = ?, delivered_ms = ?", (receipt, now_ms)),
+            {"receipt": receipt, "delivered_ms": now_ms},
             durable=False,
         )
 
     async def quarantine(self, ids: Sequence[ItemId], words: str, now_ms: UtcMs) -> None:
         """Set pending items aside with the far end's words."""
-        await self._move(ids, (_PENDING,), _QUARANTINED, ("words = ?, sent_ms = ?", (words, now_ms)))
+        await self._move(ids, (_PENDING,), _QUARANTINED, {"words": words, "sent_ms": now_ms})
 
     async def release(self, ids: Sequence[ItemId]) -> None:
         """Put quarantined items back to pending; tries and words stay."""
-        await self._move(ids, (_QUARANTINED,), _PENDING, ("words = words", ()))
+        await self._move(ids, (_QUARANTINED,), _PENDING, {})
 
     async def _move(
         self,
         ids: Sequence[ItemId],
         before: tuple[int, ...],
         after: int,
-        setting: tuple[str, tuple[object, ...]],
+        setting: Mapping[str, object],
         *,
         durable: bool = True,
         only_if: Callable[[], bool] | None = None,
@@ -206,14 +312,23 @@ class Outbox:
                 return {}
             found = await fetch(
                 connection,
-                f"SELECT stream_id, state, at_ms FROM outbox WHERE {_AMONG} AND state IN ({allowed})",
+                f"SELECT id, sent_ms, {CHECKED} FROM outbox WHERE {_AMONG} AND state IN ({allowed})",
                 (listed,),
             )
-            await connection.execute(
-                f"UPDATE outbox SET state = {after}, {setting[0]} WHERE {_AMONG} AND state IN ({allowed})",
-                (*setting[1], listed),
+            rows = []
+            for number, sent_ms, *checked in found:
+                new = dict(zip(("sent_ms", *CHECKED.split(", ")), (sent_ms, *checked), strict=True))
+                new.update(setting, state=after)
+                crc = row_crc(*(new[name] for name in CHECKED.split(", ")))
+                rows.append(
+                    (after, new["words"], new["receipt"], new["delivered_ms"], new["sent_ms"], crc, number)
+                )
+            await connection.executemany(
+                "UPDATE outbox SET state = ?, words = ?, receipt = ?, delivered_ms = ?, sent_ms = ?, crc = ? "
+                "WHERE id = ?",
+                rows,
             )
-            return await self._recounted(connection, found, after)
+            return await self._recounted(connection, [(row[2], row[5], row[3]) for row in found], after)
 
         changed = await self._database.transact(work, durable=durable, committed=self.apply)
         return bool(changed)
@@ -267,17 +382,12 @@ def _listed(ids: Sequence[ItemId]) -> str:
     return json.dumps(list(ids))
 
 
-def _item(row: Row) -> Item:
-    number, uplink, stream, at_ms, payload, state, tries, words, receipt, delivered_ms = row
-    return Item(
-        id=ItemId(number),
-        uplink=uplink,
-        stream=stream,
-        at_ms=UtcMs(at_ms),
-        payload=payload,
-        state=_STATE_OF[state],
-        tries=tries,
-        words=words,
-        receipt=receipt,
-        delivered_ms=delivered_ms,
-    )
+def row_crc(*checked: Any) -> int:
+    """CRC-32 of a row, of its values in the columns `CHECKED`."""
+    stream_id, at_ms, payload, *rest = checked
+    return zlib.crc32(payload, zlib.crc32(f"{stream_id}|{at_ms}|{rest!r}".encode()))
+
+
+def new_crc(stream_id: int, item: NewItem) -> int:
+    """The CRC of a row that was just composed."""
+    return row_crc(stream_id, item.at_ms, item.payload, _PENDING, "", "", None)

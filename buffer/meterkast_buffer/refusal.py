@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -9,6 +10,15 @@ import sqlite3
 from meterkast.model.errors import StorageError
 
 _MIB = 1024 * 1024
+
+_CODES = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+    errno.EPERM: sqlite3.SQLITE_READONLY,
+    errno.EIO: sqlite3.SQLITE_IOERR,
+}
 
 
 def refusal(error: Exception, path: str) -> StorageError:
@@ -18,7 +28,7 @@ def refusal(error: Exception, path: str) -> StorageError:
         error: What SQLite, or the file system under it, raised.
         path: The database file.
     """
-    code = primary_code(error)
+    code = _CODES.get(error.errno or 0, -1) if isinstance(error, OSError) else primary_code(error)
     if code == sqlite3.SQLITE_FULL:
         return StorageError(
             f"{path}: the disk is full, {free_bytes(path) / _MIB:.1f} MiB are free beside a database of "
@@ -30,8 +40,9 @@ def refusal(error: Exception, path: str) -> StorageError:
         what = "is no database" if code == sqlite3.SQLITE_NOTADB else "is damaged"
         return StorageError(
             f"{path} {what}: {error}",
-            hint="It is left exactly as it is. Stop the gateway, copy the file (and -wal beside it) "
-            "elsewhere, then put back a sound copy or set another storage.path.",
+            hint="It is left as it is. `meterkast salvage` with the gateway stopped, or a "
+            "restart of the gateway, "
+            "rebuilds a damaged database; for another program's file set another storage.path.",
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageError(

@@ -14,6 +14,7 @@ import aiosqlite
 
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast_buffer.database import fetch
+from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.pendings import OPEN
 from meterkast_buffer.refusal import primary_code
 from meterkast_buffer.samples import NEAR_MS
@@ -49,6 +50,8 @@ reach makes some hundred a day.
 # with a half-hour after a restart.
 _SHED_BLOCKS = 60
 _SHED_NOT = 120
+_SHED_TIGHT = 2
+_SHED_EVIDENCE = 200
 
 
 @dataclass(slots=True)
@@ -61,7 +64,10 @@ class Retention:
             than ten. Rows of the outbox stay as the proof of delivery.
         evidence_months: The telegram or report behind each register's half-hour.
         due_ms: When the next step is due; None at start, so that the first transaction takes one.
-        full: The disk was full at the last transaction: the oldest blocks go now, whatever their age.
+        full: The disk was full at the last transaction: the oldest blocks go now, whatever their age; where
+            none can, the oldest evidence.
+        tight: There is no ballast any more: with each transaction a little goes before it is refused.
+        shed_blocks, shed_evidence: What went like this since start.
     """
 
     samples_days: int = 35
@@ -69,10 +75,19 @@ class Retention:
     evidence_months: int = EVIDENCE_MONTHS
     due_ms: UtcMs | None = None
     full: bool = False
+    tight: bool = False
+    shed_blocks: int = 0
+    shed_evidence: int = 0
+    _shedding: tuple[int, int] = (0, 0)
 
     def due(self, now_ms: UtcMs) -> bool:
         """Whether a step is due; also where the clock went back by more than the hour."""
-        return self.full or self.due_ms is None or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
+        return (
+            self.full
+            or self.tight
+            or self.due_ms is None
+            or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
+        )
 
     async def step(self, connection: aiosqlite.Connection, now_ms: UtcMs) -> None:
         """Remove what is too old, in a transaction of the caller.
@@ -81,8 +96,8 @@ class Retention:
         """
         await connection.execute("SAVEPOINT retention")
         try:
-            if self.full:
-                await _shed(connection)
+            if self.full or self.tight:
+                await self._shed(connection)
             old_ms = now_ms - self.samples_days * DAY_MS
             await _remove_blocks(connection, old_ms, now_ms)
             years = max(self.half_hours_years, YEARS_AT_LEAST)
@@ -105,15 +120,31 @@ class Retention:
         """A step was committed."""
         self.due_ms = UtcMs(now_ms + HOUR_MS)
         self.full = False
+        self.shed_blocks += self._shedding[0]
+        self.shed_evidence += self._shedding[1]
+        self._shedding = (0, 0)
+
+    async def _shed(self, connection: aiosqlite.Connection) -> None:
+        """Samples first, then evidence, never a half-hour."""
+        limit = _SHED_BLOCKS if self.full else _SHED_TIGHT
+        blocks, evidence = await _shed_blocks(connection, limit), 0
+        if not blocks and await fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'evidence'"):
+            cursor = await connection.execute(
+                "DELETE FROM evidence WHERE rowid IN (SELECT rowid FROM evidence ORDER BY rowid LIMIT ?)",
+                (_SHED_EVIDENCE,),
+            )
+            evidence = cursor.rowcount
+        self._shedding = (blocks, evidence)
+        log.warning("disk full, oldest removed", extra={"blocks": blocks, "evidence": evidence})
 
 
-async def _shed(connection: aiosqlite.Connection) -> None:
+async def _shed_blocks(connection: aiosqlite.Connection, limit: int) -> int:
     cursor = await connection.execute(
         "DELETE FROM blocks WHERE id IN (SELECT id FROM blocks ORDER BY id LIMIT ?) "
         "AND id < (SELECT id FROM blocks ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        (_SHED_BLOCKS, _SHED_NOT),
+        (limit, _SHED_NOT),
     )
-    log.warning("disk full, oldest samples removed", extra={"blocks": cursor.rowcount})
+    return cursor.rowcount
 
 
 async def _remove_blocks(connection: aiosqlite.Connection, old_ms: int, now_ms: int) -> None:
@@ -171,8 +202,19 @@ async def _clear_payloads(connection: aiosqlite.Connection, old_ms: int) -> None
             break
         last = number
     if last > first:
-        await connection.execute(
-            "UPDATE outbox SET payload = x'' WHERE id > ? AND id <= ? AND state = 1", (first, last)
+        cleared = await fetch(
+            connection,
+            f"SELECT id, crc, {CHECKED} FROM outbox WHERE id > ? AND id <= ? "
+            "AND state = 1 AND payload <> x''",
+            (first, last),
+        )
+        await connection.executemany(
+            "UPDATE outbox SET payload = x'', crc = ? WHERE id = ?",
+            [
+                (row_crc(stream, at_ms, b"", *rest), number)
+                for number, crc, stream, at_ms, payload, *rest in cleared
+                if crc == row_crc(stream, at_ms, payload, *rest)  # else it stays wrong, and is found
+            ],
         )
         await put(connection, "retention", "payloads", str(last))
 

@@ -61,11 +61,13 @@ class Samples:
         self.damaged: set[int] = set()
 
     async def load(self) -> None:
-        """Read the layouts and the newest id, once at start.
+        """Read the layouts and the newest id, at start and when the file was opened anew.
 
         Raises:
             StorageError: The database refused.
         """
+        self._numbers.clear()
+        self._layouts.clear()
         for number, columns in await self._database.rows("SELECT id, columns FROM layouts"):
             self._know(unpack_layout(columns), number)
         self._last_id = (await self._database.rows("SELECT coalesce(max(id), 0) FROM blocks"))[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from meterkast.model.boot import Boot
 from meterkast.model.channel import Channel
 from meterkast.model.clock_episode import ClockEpisode
 from meterkast.model.delivery import Item, ItemId, StreamStatus
+from meterkast.model.doubt import Doubt
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
 from meterkast.model.evidence import Evidence
@@ -41,15 +43,18 @@ from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep, Place, StorageStatus, Store
 from meterkast_buffer.availabilities import Availabilities
+from meterkast_buffer.ballast import Ballast
 from meterkast_buffer.books import Books
 from meterkast_buffer.boots import Boots
 from meterkast_buffer.catalog import Catalog
 from meterkast_buffer.channels import Channels
-from meterkast_buffer.database import Database
+from meterkast_buffer.database import Database, Work
+from meterkast_buffer.doubts import Doubts
 from meterkast_buffer.epochs import Epochs
 from meterkast_buffer.evidence import EvidenceRows
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.installations import Installations
+from meterkast_buffer.journal import Journal
 from meterkast_buffer.lives import Lives
 from meterkast_buffer.nodes import Nodes
 from meterkast_buffer.outbox import Outbox
@@ -57,8 +62,11 @@ from meterkast_buffer.pendings import Pendings
 from meterkast_buffer.refusal import file_bytes, free_bytes, primary_code
 from meterkast_buffer.retention import EVIDENCE_MONTHS, YEARS_AT_LEAST, Retention
 from meterkast_buffer.samples import Samples
+from meterkast_buffer.second_copy import SecondCopy
 from meterkast_buffer.state import Texts
 from meterkast_buffer.untimed import UntimedBlocks
+
+CARD = "Make a backup, and replace the card if it happens again; docs/storage.md says more."
 
 
 async def open_store(
@@ -78,12 +86,15 @@ async def open_store(
         evidence_months: How long the telegram or report behind each register's half-hour is kept.
         read_only: Only look, also while the gateway runs.
 
+    A damaged database is repaired from its second copy first; `doubts` and `storage` say what was found.
+
     Raises:
-        StorageError: The file is not ours, damaged, of a newer release, in use, or cannot be opened. It is
-            then as it was.
+        StorageError: The file is not ours, of a newer release, in use, or cannot be opened. It is then as it
+            was; with `read_only` also a damaged one.
     """
-    database = await Database.open(str(path), read_only=read_only)
-    store = SqliteStore(database, Retention(samples_days, half_hours_years, evidence_months))
+    database = await Database.open(str(path), read_only=read_only, years=half_hours_years)
+    copy = None if read_only else SecondCopy(database, Journal.beside(path), half_hours_years)
+    store = SqliteStore(database, Retention(samples_days, half_hours_years, evidence_months), copy)
     try:
         await store.load()
     except BaseException:
@@ -100,8 +111,12 @@ class SqliteStore:
         books: What the proof reads and keeps.
     """
 
-    def __init__(self, database: Database, retention: Retention) -> None:
+    def __init__(self, database: Database, retention: Retention, copy: SecondCopy | None = None) -> None:
         self.database = database
+        self._copy = copy
+        self._ballast: Ballast | None = None
+        self._unsure: tuple[Keep, int] | None = None
+        database.revived = self._reload
         self._retention = retention
         self._catalog = Catalog(database)
         self._nodes = Nodes(database)
@@ -119,15 +134,34 @@ class SqliteStore:
         self._outbox = Outbox(database)
         self._texts = Texts(database)
         self.books = Books(database, self._half_hours, self._outbox)
+        self._doubts = Doubts(database)
 
     async def load(self) -> None:
         """Read what is held in memory; once, before anything else."""
         await self._samples.load()
         await self._outbox.load()
         await self.books.seals.load()
+        if self._copy is not None:
+            await self._copy.load()
+
+    async def _reload(self) -> None:
+        """The file was opened anew, maybe rebuilt."""
+        await self._samples.load()
+        await self._outbox.load(redo=False)
+        await self.books.seals.load()
+        if self._copy is not None:
+            self._copy.reopen()
+
+    async def make_ballast(self) -> None:
+        """Keep room for a full disk from now on (`ballast.py`)."""
+        self._ballast = Ballast(self.database.path)
+        await asyncio.to_thread(self._ballast.make)
 
     async def close(self) -> None:
         """Wait for what runs, then close. Twice is harmless."""
+        if self._copy is not None:
+            copy, self._copy = self._copy, None
+            await copy.close()
         await self.database.close()
 
     async def keep(self, what: Keep) -> None:
@@ -138,16 +172,21 @@ class SqliteStore:
         Raises:
             StorageError: The database refused: the disk is full or failed, or a half-hour was kept before.
         """
+        if self._unsure is not None and await self._was_kept(what):
+            return
+        self._retention.tight = self._ballast is not None and not self._ballast.there()
         # By a time that is not known nothing is old.
         unknown = what.boot is not None and what.boot.offset_ms is None
-        aged = not unknown and self._retention.due(what.now_ms)
+        aged, tried = not unknown and self._retention.due(what.now_ms), 0
 
         async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
-            if aged:
+            if aged or self._retention.full:
                 # First, so that the pages that come free take what is new.
                 await self._retention.step(connection, what.now_ms)
+            nonlocal tried
             added = self._samples.begin()
             await self._samples.insert(connection, what.frames, what.now_ms, added)
+            tried = added.last_id
             if what.boot is not None:
                 await self._boots.put(connection, what.boot)
                 await self._untimed.insert(connection, what.untimed, what.boot, added)
@@ -170,12 +209,50 @@ class SqliteStore:
             return apply
 
         try:
+            await self._keep(work)
+        except StorageError:
+            self._unsure = (what, tried) if self.database.broken else None
+            raise
+        if self._copy is not None:
+            await self._copy.kept(what.half_hours, what.now_ms)
+        if aged and self._ballast is not None:
+            await asyncio.to_thread(self._ballast.make)
+
+    async def _keep(self, work: Work[Callable[[], None]]) -> None:
+        try:
             await self.database.transact(work, committed=lambda apply: apply())
         except StorageError as error:
             cause = error.__cause__
-            if isinstance(cause, Exception) and primary_code(cause) == sqlite3.SQLITE_FULL:
-                self._retention.full = True
-            raise
+            if not isinstance(cause, Exception) or primary_code(cause) != sqlite3.SQLITE_FULL:
+                raise
+            # With the next transaction the oldest samples go; that takes room of its own.
+            self._retention.full = True
+            if self._ballast is None or not self._ballast.release():
+                raise
+            await self.database.transact(work, committed=lambda apply: apply())
+
+    async def _was_kept(self, what: Keep) -> bool:
+        """Whether a transaction whose commit failed is in the file all the same.
+
+        A disk that fails in the middle of a commit can leave it whole in the log, and opening the file anew
+        finds it there.
+        """
+        if self._unsure is None or self._unsure[0] is not what or self.database.broken:
+            return False
+        (_, block), self._unsure = self._unsure, None
+        if what.frames:
+            found = bool(await self.database.rows("SELECT 1 FROM blocks WHERE id = ?", (block,)))
+        elif what.half_hours:
+            found = await self._half_hours.among(what.half_hours[0])
+        else:
+            streams = self._outbox.streams()
+            return bool(what.composed) and all(
+                key in streams and streams[key].composed_ms == end
+                for key, end in (what.composed or {}).items()
+            )
+        if found and self._copy is not None:
+            await self._copy.kept(what.half_hours, what.now_ms)
+        return found
 
     def samples(self, since_ms: UtcMs, until_ms: UtcMs | None = None) -> AsyncIterator[Sequence[Frames]]:
         """Blocks that hold samples measured in (since, until], in the order they were kept.
@@ -210,6 +287,10 @@ class SqliteStore:
     async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
         """How far each (property, length in ms) is closed."""
         return await self._half_hours.closed_until()
+
+    async def doubts(self) -> Sequence[Doubt]:
+        """What checks of the database found, oldest first; lost half-hours by name."""
+        return await self._doubts.all()
 
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
@@ -377,7 +458,27 @@ class SqliteStore:
             writes=database.writes,
             failures=database.failures,
             problem=database.problem or self._damage(),
+            notices=self._notices(),
         )
+
+    def _notices(self) -> tuple[tuple[str, str], ...]:
+        """What a person should know of, and what to do about it."""
+        notices = []
+        if (findings := self.database.findings) is not None and findings:
+            notices.append((" ".join(findings.lines()), CARD))
+        if self._copy is not None and self._copy.problem:
+            notices.append((self._copy.problem, "It is tried again with each half-hour. " + CARD))
+        retention = self._retention
+        if retention.shed_blocks or retention.shed_evidence:
+            notices.append(
+                (
+                    f"The disk was full: {retention.shed_blocks} minutes of the oldest samples and "
+                    f"{retention.shed_evidence} rows of evidence were removed since the start; "
+                    "no half-hour was.",
+                    "Remove other files from this disk, use a larger card, or lower storage.samples_days.",
+                )
+            )
+        return tuple(notices)
 
     def _damage(self) -> str:
         rows, blocks = len(self._half_hours.damaged), len(self._samples.damaged)

@@ -28,7 +28,7 @@ async def test_everything_comes_back_under_its_path_with_its_rights(house: Any) 
     before = house.files()
     status, out, _ = await house.save()
     assert status == 0
-    assert "7 files" in out
+    assert "8 files" in out
     assert "RESET_ID comes from the environment" in out
     assert stat.S_IMODE(house.backup.stat().st_mode) == 0o600
     house.lose()

@@ -14,6 +14,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.units import Unit
 from meterkast_buffer import SqliteStore
+from meterkast_buffer.database import change
 
 METER_A = ProductDescription(
     identity="p1:E0001",
@@ -114,8 +115,8 @@ async def test_product_and_property_ids_are_never_used_again(
     path: Path, store: SqliteStore, opened: Open
 ) -> None:
     product, properties = await store.declare(METER_A, [IMPORT])
-    await store.database.rows("DELETE FROM properties")
-    await store.database.rows("DELETE FROM products")
+    await store.database.transact(change("DELETE FROM properties", ()))
+    await store.database.transact(change("DELETE FROM products", ()))
     await store.close()
     again = await opened(path)
     newer, found = await again.declare(METER_A, [IMPORT])

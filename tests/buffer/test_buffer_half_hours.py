@@ -170,10 +170,13 @@ async def test_a_flipped_byte_in_the_file_is_found(path: Path, store: SqliteStor
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]  # SQLite does not see it
     connection.close()
-    again = await opened(path)
+    looking = await opened(path, read_only=True)
     with pytest.raises(StorageError, match="2025-01-01T00:30:00Z"):
-        await everything(again)
-    await again.close()
+        await everything(looking)
+    await looking.close()
+    again = await opened(path)  # the second copy has it
+    assert await everything(again) == [half_hour(0), marked, half_hour(2)]
+    assert [doubt.kind for doubt in await again.doubts()] == ["put back"]
 
 
 async def test_an_older_revision_does_not_stand_in_for_a_damaged_one(store: SqliteStore) -> None:

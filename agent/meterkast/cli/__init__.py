@@ -27,6 +27,7 @@ COMMANDS = {
     "key": "the key with which this gateway signs",
     "reconcile": "ask the platforms what they have, and send again what they lack",
     "meter": "list meters, sign a meter swap off, retire a meter",
+    "salvage": "check a database, and rebuild it where it is damaged; stop the gateway first",
     "p1": "decode captures and look at serial ports",
     "zwave": "see, add, remove and switch Z-Wave devices",
     "reset": "test the RESET uplink and show what it sends",

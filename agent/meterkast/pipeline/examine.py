@@ -213,7 +213,9 @@ class Examiner:
         ]
 
     def _storage_problems(self, storage: StorageStatus) -> list[Problem]:
-        problems = []
+        problems = [
+            Problem(severity="attention", where="storage", what=what, do=do) for what, do in storage.notices
+        ]
         if storage.problem:
             problems.append(
                 Problem(

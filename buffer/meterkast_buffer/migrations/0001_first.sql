@@ -206,10 +206,12 @@ CREATE TABLE streams (
     name         TEXT NOT NULL,
     composed_ms  INTEGER,
     delivered_ms INTEGER,
+    redo_from_ms INTEGER, -- after a salvage lost items: from here to redo_ms they are composed anew at start
+    redo_ms      INTEGER,
     UNIQUE (uplink, name)
 ) STRICT;
 
--- state: 0 pending, 1 delivered, 2 quarantined.
+-- state: 0 pending, 1 delivered, 2 quarantined. crc: outbox.py, over all that does not change with each try.
 CREATE TABLE outbox (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     stream_id    INTEGER NOT NULL REFERENCES streams (id),
@@ -220,7 +222,8 @@ CREATE TABLE outbox (
     sent_ms      INTEGER,
     delivered_ms INTEGER,
     words        TEXT NOT NULL DEFAULT '',
-    receipt      TEXT NOT NULL DEFAULT ''
+    receipt      TEXT NOT NULL DEFAULT '',
+    crc          INTEGER NOT NULL
 ) STRICT;
 
 -- Ten years of delivered rows must not slow down the question "what is next?".
@@ -278,3 +281,25 @@ CREATE TABLE lives (
     signed_ms  INTEGER,
     retired_ms INTEGER
 ) STRICT;
+
+-- What was damaged once, what became of it, and which half-hours cannot be vouched for. The last three are
+-- empty where it is not about one interval; length and end where it is about several properties.
+CREATE TABLE doubts (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms       INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
+    detail      TEXT NOT NULL,
+    property_id INTEGER,
+    length_ms   INTEGER,
+    end_ms      INTEGER
+) STRICT;
+
+-- A CRC of each small table as a whole, and how often it changed; sealed.py.
+CREATE TABLE sums (
+    name    TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    crc     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Not a sum: the number by which the second copy knows this database.
+INSERT INTO sums VALUES ('journal', 0, random());

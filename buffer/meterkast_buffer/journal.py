@@ -1,0 +1,334 @@
+"""The second copy: an append-only journal beside the database, in frames that stand on their own.
+
+    <database>.journal/000001-2026-11.journal    one file a month
+
+Each closing of half-hours adds one frame, and the tables that give ids their meaning add one when they
+change. A frame is written after its transaction was committed, never before: so whatever is in the journal
+was promised, and a cut between the two leaves a journal that lacks the newest closing, which the next start
+adds from the database. Reading drops what is there twice by its key.
+
+    bytes 0-3    mark
+    bytes 4-7    length of the body
+    bytes 8-11   CRC-32 of all that follows
+    bytes 12-19  when it was kept, UTC in ms
+    byte  20     kind: 1 whose journal it is, 2 half-hours, 3 a table
+    byte  21     version of the database
+    bytes 22-    the body, raw deflate
+
+Everything is little-endian. A frame that is cut off at the end of the newest file is removed when the journal
+is opened; one that is damaged in the middle is skipped to the next mark whose CRC is right, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from meterkast.model.half_hour import HalfHour
+
+MARK = b"\xd7MK\x01"
+_HEAD = struct.Struct("<4sIIQBB")
+_CHECKED_FROM = 12
+
+OWNER, ROWS, TABLE = 1, 2, 3
+
+_FRAME_ROWS = 500
+_LONGEST = 64 * 1024 * 1024
+
+SUFFIX = ".journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        at_ms: When it was kept, UTC.
+        kind: OWNER, ROWS or TABLE.
+        version: The database's version then.
+    """
+
+    at_ms: int
+    kind: int
+    version: int
+    packed: bytes
+
+    @property
+    def body(self) -> bytes:
+        """Unpacked; its CRC was right."""
+        return zlib.decompress(self.packed, -zlib.MAX_WBITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A table as it was copied.
+
+    Attributes:
+        table: Its name.
+        version: How often it had changed (`sealed.py`).
+        crc: Of its rows.
+        sequence: The highest id it ever gave; 0 where it gives none.
+        columns: Names.
+        rows: Values; blobs as {"hex": …}.
+        at_ms: When it was kept.
+    """
+
+    table: str
+    version: int
+    crc: int
+    sequence: int
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Damage:
+    """What was skipped while reading.
+
+    Attributes:
+        spans: Stretches that are no frames, each with the times of the frames before and after it.
+    """
+
+    spans: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+def pack(kind: int, body: bytes, at_ms: int, version: int) -> bytes:
+    """A frame as bytes."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(body) + packer.flush()
+    rest = struct.pack("<QBB", max(0, at_ms), kind, version & 0xFF) + packed
+    return MARK + struct.pack("<II", len(packed), zlib.crc32(rest)) + rest
+
+
+def pack_rows(half_hours: Sequence[HalfHour], at_ms: int, version: int) -> list[bytes]:
+    """Half-hours as frames of their canonical texts."""
+    texts = [one.canonical() for one in half_hours]
+    return [
+        pack(ROWS, "\n".join(texts[at : at + _FRAME_ROWS]).encode(), at_ms, version)
+        for at in range(0, len(texts), _FRAME_ROWS)
+    ]
+
+
+def pack_table(copy: Copy, version: int) -> bytes:
+    """A table as a frame."""
+    tree = {
+        "table": copy.table,
+        "version": copy.version,
+        "crc": copy.crc,
+        "sequence": copy.sequence,
+        "columns": copy.columns,
+        "rows": copy.rows,
+    }
+    return pack(TABLE, json.dumps(tree, separators=(",", ":")).encode(), copy.at_ms, version)
+
+
+def texts_of(frame: Frame) -> list[str]:
+    """The canonical texts of a frame of half-hours."""
+    return frame.body.decode().split("\n")
+
+
+def copy_of(frame: Frame) -> Copy:
+    """The table of a frame."""
+    tree = json.loads(frame.body)
+    return Copy(
+        tree["table"],
+        tree["version"],
+        tree["crc"],
+        tree["sequence"],
+        tuple(tree["columns"]),
+        tree["rows"],
+        frame.at_ms,
+    )
+
+
+def frames_of(data: bytes) -> Iterator[tuple[int, int, Frame | None]]:
+    """The frames in some bytes: (begin, end, frame); None where it is none.
+
+    What is none ends where the next whole frame begins, or where the bytes end.
+    """
+    at = bad = 0
+    while at < len(data):
+        found = _frame_at(data, at)
+        if found is not None:
+            if bad < at:
+                yield bad, at, None
+            end, frame = found
+            yield at, end, frame
+            at = bad = end
+            continue
+        following = data.find(MARK, at + 1)
+        at = len(data) if following < 0 else following
+    if bad < len(data):
+        yield bad, len(data), None
+
+
+def _frame_at(data: bytes, at: int) -> tuple[int, Frame] | None:
+    if len(data) - at < _HEAD.size or data[at : at + 4] != MARK:
+        return None
+    _, length, crc, at_ms, kind, version = _HEAD.unpack_from(data, at)
+    end = at + _HEAD.size + length
+    if length > _LONGEST or end > len(data) or zlib.crc32(data[at + _CHECKED_FROM : end]) != crc:
+        return None
+    return end, Frame(at_ms, kind, version, data[at + _HEAD.size : end])
+
+
+class Journal:
+    """The files of one journal.
+
+    Attributes:
+        folder: Where they are.
+        torn_bytes: Removed from the newest file's end when it was opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.torn_bytes = 0
+        self._file: int | None = None
+        self._path: Path | None = None
+        self._size = 0
+
+    @classmethod
+    def beside(cls, database: str | Path) -> Journal:
+        """The journal of a database."""
+        return cls(Path(f"{database}{SUFFIX}"))
+
+    def segments(self) -> list[Path]:
+        """The files, oldest first."""
+        try:
+            return sorted(path for path in self.folder.iterdir() if path.name.endswith(SUFFIX))
+        except OSError:
+            return []
+
+    def frames(self, damage: Damage | None = None, segments: Sequence[Path] | None = None) -> Iterator[Frame]:
+        """All whole frames, as they were kept.
+
+        Args:
+            damage: Takes what is none.
+            segments: Only these files.
+        """
+        for segment in self.segments() if segments is None else segments:
+            last_ms, open_span = 0, False
+            for _, _, frame in frames_of(_read(segment)):
+                if frame is None:
+                    open_span = True
+                    continue
+                if open_span and damage is not None:
+                    damage.spans.append((segment.name, last_ms, frame.at_ms))
+                open_span, last_ms = False, frame.at_ms
+                yield frame
+            if open_span and damage is not None:
+                damage.spans.append((segment.name, last_ms, 1 << 62))
+
+    def turns(self, at_ms: int) -> bool:
+        """Whether the next frame begins a new file: that one needs all tables, so that it stands alone."""
+        segments = self.segments()
+        return not segments or _month(at_ms) not in segments[-1].name
+
+    def mend(self) -> None:
+        """Remove the frame at the newest file's end that was not written whole."""
+        if not (segments := self.segments()):
+            return
+        data, end = _read(segments[-1]), 0
+        for _, until, frame in frames_of(data):
+            if frame is not None:
+                end = until
+        if end < len(data):
+            self.torn_bytes = len(data) - end
+            with open(segments[-1], "r+b") as file:
+                file.truncate(end)
+                os.fsync(file.fileno())
+
+    def append(self, frames: Sequence[bytes], at_ms: int, owner: bytes, years: int) -> None:
+        """Write frames, durable (fsynced) on return; on an error the file ends as before.
+
+        Args:
+            frames: As packed.
+            at_ms: Now, which names the file: one a month.
+            owner: The frame that says whose journal it is, for a new file.
+            years: How long half-hours are kept; one older file goes with each new one.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        month = _month(at_ms)
+        if self._file is None or self._path is None or month not in self._path.name:
+            self._turn(month, owner, years)
+        assert self._file is not None
+        data = b"".join(frames)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+            os.fdatasync(self._file)
+        except OSError:
+            try:
+                os.ftruncate(self._file, self._size)
+            finally:
+                self.close()  # opened anew, and mended, before the next frame
+            raise
+        self._size += len(data)
+
+    def _turn(self, month: str, owner: bytes, years: int) -> None:
+        """Open the month's file, made where it is not there."""
+        self.close()
+        self.mend()
+        segments = self.segments()
+        newest = segments[-1] if segments else None
+        if newest is not None and month in newest.name:
+            self._open(newest)
+            return
+        self.folder.mkdir(exist_ok=True)
+        number = int(newest.name[:6]) + 1 if newest else 1
+        path = self.folder / f"{number:06}-{month}{SUFFIX}"
+        self._open(path)
+        assert self._file is not None
+        os.write(self._file, owner)
+        os.fsync(self._file)
+        self._size = len(owner)
+        sync_folder(self.folder)
+        sync_folder(self.folder.parent)
+        if segments and _months(month) - _months(segments[0].name[7:14]) > 12 * years + 1:
+            segments[0].unlink()
+
+    def _open(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._path, self._size = path, os.fstat(self._file).st_size
+
+    def close(self) -> None:
+        """Close the file that is written; twice is harmless."""
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _month(at_ms: int) -> str:
+    return datetime.fromtimestamp(max(0, at_ms) / 1000, UTC).strftime("%Y-%m")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # a file that cannot be read holds no frames; the database has them
+
+
+def _months(name: str) -> int:
+    year, _, month = name.partition("-")
+    return int(year) * 12 + int(month)

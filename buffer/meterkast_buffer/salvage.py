@@ -1,0 +1,401 @@
+"""A damaged database is rebuilt, never replaced by an empty one.
+
+All rows that can be read go into a new file, table by table: from both ends of a table towards the damage,
+and in the middle wherever a probe finds sound pages. Half-hours, items and blocks must pass their CRCs; the
+small tables are compared with their sums; what is lost comes from the second copy, or is named.
+
+The damaged file is renamed, not touched. The order makes a cut harmless: the new file is built under another
+name, flushed, and renamed last; until then the damaged one is still in place, or the finished one is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from meterkast.model.half_hour import RowKey
+from meterkast_buffer.checking import (
+    Findings,
+    Holes,
+    Second,
+    make_schema,
+    repair,
+    schema,
+    tables,
+)
+from meterkast_buffer.half_hours import COLUMNS, half_hour_of
+from meterkast_buffer.journal import Journal, sync_folder
+from meterkast_buffer.outbox import CHECKED, row_crc
+from meterkast_buffer.refusal import free_bytes, primary_code
+from meterkast_buffer.sealed import insert, keep_sequence, layout_of
+
+log = logging.getLogger(__name__)
+
+_PAGE = 4096
+_LIMIT = 1 << 62
+
+_DEPTH = 8
+"""How often a stretch that cannot be read is halved in search of sound pages: 256 places."""
+
+_BATCH = 2000
+
+NEW, PARTIAL = ".new", ".new-partial"
+
+
+def salvage(path: str, journal: Journal, findings: Findings) -> None:
+    """Rebuild a database from what can be read of it and from the second copy.
+
+    Args:
+        path: The database; it may be missing altogether.
+        findings: `damage` says why; takes what became of everything.
+
+    Raises:
+        OSError, sqlite3.Error: The disk is full or fails; the damaged file is as it was.
+    """
+    second = Second(journal, everything=True)
+    findings.aside = _free_name(path, second.newest_ms) if os.path.exists(path) else ""
+    partial = path + PARTIAL
+    _remove(partial)
+    with closing(sqlite3.connect(partial, isolation_level=None)) as new:
+        new.execute(f"PRAGMA page_size = {_PAGE}")
+        new.execute("PRAGMA synchronous = OFF")  # flushed once, when it is whole
+        make_schema(new)
+        holes = _fill(new, path, findings)
+        repair(new, second, findings, holes=holes)
+    _flush(partial)
+    os.rename(partial, path + NEW)
+    if findings.aside:
+        for tail in ("", "-wal"):
+            if os.path.exists(path + tail):
+                os.rename(path + tail, findings.aside + tail)
+    with suppress(OSError):
+        os.remove(path + "-shm")
+    finish(path)
+    log.error("database rebuilt", extra={"reason": findings.damage, "lost": len(findings.lost)})
+
+
+def finish(path: str) -> bool:
+    """Put a rebuilt database in place that a cut left beside it; returns whether there was one."""
+    _remove(path + PARTIAL)
+    if not os.path.exists(path + NEW):
+        return False
+    if os.path.exists(path):
+        _remove(path + NEW)  # the damaged one was not yet moved: it is rebuilt again
+        return False
+    # A log of the damaged database must not be taken for one of the new.
+    for tail in ("-wal", "-shm"):
+        _remove(path + tail)
+    os.rename(path + NEW, path)
+    sync_folder(Path(path).absolute().parent)
+    return True
+
+
+def _remove(path: str) -> None:
+    for tail in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            os.remove(path + tail)
+
+
+def _flush(path: str) -> None:
+    number = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _free_name(path: str, at_ms: int) -> str:
+    """Named after when something was kept last: no clock can be trusted here."""
+    base = f"{path}.damaged-{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
+    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if not os.path.exists(name))
+
+
+def _fill(new: sqlite3.Connection, path: str, findings: Findings) -> Holes:
+    """Copy all that can be read."""
+    holes = Holes()
+    work = f"{path}.salvage"
+    try:
+        sources = list(_sources(path, work))
+        if not sources:
+            holes.half_hours = [(1_800_000, 0, _LIMIT)]
+        _Filling(new, sources, findings, holes).run()
+        for source in sources:
+            source.close()
+    finally:
+        _remove(work)
+    return holes
+
+
+def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
+    """Connections that read the damaged file: as it is, without its log, with its first pages made new."""
+    if not os.path.exists(path):
+        return
+    roomy = free_bytes(path) > 3 * os.path.getsize(path)
+    if roomy:
+        # On a copy, so that nothing that SQLite does on opening can change the damaged file.
+        shutil.copyfile(path, work)
+        if os.path.exists(path + "-wal"):
+            shutil.copyfile(path + "-wal", work + "-wal")
+    place = work if roomy else path
+    for name in (f"file:{quote(place)}?mode=ro", f"file:{quote(place)}?mode=ro&immutable=1"):
+        connection = sqlite3.connect(name, uri=True, isolation_level=None)
+        try:
+            if _has_schema(connection):
+                yield connection
+                if "immutable" not in name:
+                    return
+                continue
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            pass
+        connection.close()
+    if roomy:
+        grafted = f"{work}-grafted"
+        try:
+            _graft(place, grafted)
+            connection = sqlite3.connect(f"file:{quote(grafted)}?mode=ro&immutable=1", uri=True)
+            os.remove(grafted)  # it stays as long as it is open
+            if _has_schema(connection):
+                yield connection
+        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
+            log.warning("first pages could not be made new", extra={"reason": str(error)})
+
+
+def _has_schema(connection: sqlite3.Connection) -> bool:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {row[0] for row in rows} >= set(tables())
+
+
+def _graft(damaged: str, to: str) -> None:
+    """The file with new pages where the schema is: tables begin where `migrate` put them.
+
+    Pages of the schema are those of an empty database in which no table or index begins.
+    """
+    template = f"{to}-empty"
+    try:
+        with closing(sqlite3.connect(template, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA page_size = {_PAGE}")
+            make_schema(connection)
+            roots = {row[0] for row in connection.execute("SELECT rootpage FROM sqlite_master")}
+        empty = Path(template).read_bytes()
+    finally:
+        _remove(template)
+    shutil.copyfile(damaged, to)
+    with open(to, "r+b") as file:
+        pages = max(file.seek(0, os.SEEK_END) // _PAGE, len(empty) // _PAGE)
+        for number in range(1, len(empty) // _PAGE + 1):
+            if number not in roots:
+                file.seek((number - 1) * _PAGE)
+                file.write(empty[(number - 1) * _PAGE : number * _PAGE])
+        file.seek(28)
+        file.write(pages.to_bytes(4, "big") + bytes(8))  # its size, and no list of free pages
+        file.truncate(pages * _PAGE)
+
+
+class _Filling:
+    """Copies tables from the first source that has something, and more from the others."""
+
+    def __init__(
+        self, new: sqlite3.Connection, sources: Sequence[sqlite3.Connection], findings: Findings, holes: Holes
+    ) -> None:
+        self._new = new
+        self._sources = sources
+        self._findings = findings
+        self._holes = holes
+
+    def run(self) -> None:
+        new = self._new
+        new.execute("PRAGMA foreign_keys = OFF")
+        # What is promised first: should the disk become full, old samples are what is left out.
+        names = sorted(tables(), key=lambda name: (name in ("blocks", "evidence"), name))
+        for name in names:
+            new.execute("BEGIN")
+            try:
+                for source in self._sources:
+                    self._table(source, name)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_FULL or name not in ("blocks", "evidence"):
+                    raise
+                self._findings.unreadable.append(f"There was no room for all of the table {name}.")
+            if new.in_transaction:
+                new.execute("COMMIT")
+        self._sequences()
+
+    def _table(self, source: sqlite3.Connection, name: str) -> None:
+        columns, keys = layout_of(self._new, name)
+        reading = _Reading(source, name, columns, keys)
+        number, errors = 0, 0
+        if name == "half_hours":
+            for length in self._lengths(source):
+                rows = reading.rows(("length_ms", length), "end_ms")
+                number += self._put_half_hours(rows, columns)
+                self._holes.half_hours += [(length, *gap) for gap in reading.gaps]
+                errors += len(reading.gaps)
+        else:
+            axis = keys[0] if name != "state" else None
+            for batch in _batches(reading.rows(None, axis)):
+                number += len(batch)
+                self._insert(name, columns, [row for row in batch if self._right(name, columns, row)])
+            errors = len(reading.gaps)
+        if errors:
+            self._findings.unreadable.append(f"The table {name} could not be read whole: {number} rows were.")
+
+    def _insert(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            insert(self._new, name, columns, rows)
+        except (sqlite3.IntegrityError, OverflowError):
+            for row in rows:
+                # What the table does not take is no row of it: its sum, or its CRC, will be found wrong.
+                with suppress(sqlite3.IntegrityError, OverflowError):
+                    insert(self._new, name, columns, [row])
+
+    def _right(self, name: str, columns: Sequence[str], row: Sequence[Any]) -> bool:
+        if name != "outbox":
+            return True
+        found = dict(zip(columns, row, strict=True))
+        try:
+            right = bool(row_crc(*(found[column] for column in CHECKED.split(", "))) == found["crc"])
+        except TypeError:
+            right = False
+        self._findings.items += not right
+        return right
+
+    def _put_half_hours(self, found: Iterator[Sequence[Any]], columns: Sequence[str]) -> int:
+        order = [columns.index(name) for name in COLUMNS.split(", ")]
+        number = 0
+        for rows in _batches(found):
+            good = []
+            for row in rows:
+                if half_hour_of(tuple(row[place] for place in order)) is None:
+                    with suppress(TypeError, ValueError):
+                        self._holes.keys.append(
+                            RowKey(*map(int, (row[columns.index(one)] for one in RowKey._fields)))
+                        )
+                else:
+                    good.append(row)
+            self._insert("half_hours", columns, good)
+            number += len(good)
+        return number
+
+    def _lengths(self, source: sqlite3.Connection) -> list[int]:
+        minutes = {1, 5, 10, 15, 30, 60}
+        lengths = {one * 60_000 for one in minutes}
+        with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
+            lengths |= {
+                row[0] for row in source.execute("SELECT length_ms FROM closed") if isinstance(row[0], int)
+            }
+        return sorted(lengths)
+
+    def _sequences(self) -> None:
+        """The highest ids ever given; unknown ones are taken for higher, so that none is given twice."""
+        known: dict[str, int] = {}
+        for source in self._sources:
+            with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
+                known = dict(source.execute("SELECT name, seq FROM sqlite_sequence"))
+                break
+        for name in tables():
+            if "AUTOINCREMENT" not in next(row[3] for row in schema() if row[1] == name):
+                continue
+            [[most]] = self._new.execute(f"SELECT coalesce(max(id), 0) FROM {name}")
+            sequence = known.get(name, most + 1000 if most else 0)
+            keep_sequence(self._new, name, sequence if sequence < most + 1_000_000 else most + 1000)
+
+
+class _Reading:
+    """Reads a table that may be damaged anywhere.
+
+    Attributes:
+        gaps: Stretches (after, until) of the axis in which something could not be read.
+    """
+
+    def __init__(
+        self, source: sqlite3.Connection, table: str, columns: Sequence[str], keys: Sequence[str]
+    ) -> None:
+        self._source = source
+        self._table = table
+        self._columns = ", ".join(f'"{name}"' for name in columns)
+        self._keys = keys
+        self.gaps: list[tuple[int, int]] = []
+
+    def rows(self, fixed: tuple[str, int] | None, axis: str | None) -> Iterator[Sequence[Any]]:
+        """All rows that can be read; one may come twice.
+
+        Args:
+            fixed: A column and the value it must have.
+            axis: The column of whole numbers that the table is searched by; None reads from both ends only.
+        """
+        self.gaps = []
+        self._fixed = fixed
+        place = [0, _LIMIT]  # how far was read from below and from above
+        whole = yield from self._scan(axis, 0, _LIMIT, down=False, place=place)
+        if whole:
+            return
+        yield from self._scan(axis, place[0] if axis else 0, _LIMIT, down=True, place=place)
+        if axis is not None and place[1] - place[0] > 1:
+            yield from self._search(axis, place[0], place[1], _DEPTH)
+        else:
+            self.gaps.append((place[0], place[1]))
+
+    def _search(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
+        """Between two places behind which something cannot be read: is there anything sound?"""
+        middle = (low + high) // 2
+        if depth == 0 or high - low < 2:
+            self.gaps.append((low, high))
+            return
+        place = [middle, middle]
+        yield from self._scan(axis, middle, high, down=False, place=place)
+        right = place[0]
+        yield from self._scan(axis, low, middle, down=True, place=place)
+        left = place[1]
+        # Without anything sound on one side, look on in both halves; else only around what was found.
+        yield from self._beside(axis, low, left, depth - 1)
+        yield from self._beside(axis, right, high, depth - 1)
+
+    def _beside(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
+        if high - low >= 1:
+            yield from self._search(axis, low, high, depth)
+
+    def _scan(self, axis: str | None, low: int, high: int, *, down: bool, place: list[int]) -> Any:
+        """Rows from one end until an error; notes how far it came; returns whether there was no error."""
+        word = " DESC" if down else ""
+        where = ["true"] if self._fixed is None else [f"{self._fixed[0]} = {self._fixed[1]}"]
+        if axis is not None:
+            where.append(f'"{axis}" >= {low} AND "{axis}" <= {high}')
+        order = (
+            ", ".join(f'"{key}"{word}' for key in self._keys) if self._keys != ("rowid",) else f"rowid{word}"
+        )
+        sql = (
+            f"SELECT {self._columns}, {axis or 0} FROM {self._table} NOT INDEXED WHERE {' AND '.join(where)} "
+            f"ORDER BY {order}"
+        )
+        if self._keys != ("rowid",) and len(self._keys) > 1:
+            sql = sql.replace(" NOT INDEXED", "")
+        try:
+            for row in self._source.execute(sql):
+                if isinstance(row[-1], int):
+                    place[int(down)] = row[-1]
+                yield row[:-1]
+        except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError):
+            return False
+        if axis is not None:
+            place[int(down)] = low if down else high
+        return True
+
+
+def _batches(rows: Iterator[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    batch: list[Sequence[Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

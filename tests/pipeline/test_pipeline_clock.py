@@ -218,6 +218,16 @@ def test_two_against_two_is_a_dispute(machine: Machine) -> None:
     assert abs(clock.now_ms() - true_ms(machine)) <= 1_000
 
 
+def test_meter_between_two_that_disagree_decides_nothing(machine: Machine) -> None:
+    machine.good = True
+    clock = machine.clock()
+    stamps(clock, machine, -35_000)
+    assert clock.trust is Trust.TRUSTED
+    date(clock, machine, -65_000)
+    assert "Clocks disagree" in clock.dispute
+    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+
+
 def test_platform_alone_is_not_believed_nor_an_answer_that_took_too_long(machine: Machine) -> None:
     clock = machine.clock()
     for _ in range(10):

@@ -47,8 +47,8 @@ def judge(live: Sequence[Witness]) -> Verdict:
     """
     if not live:
         return Verdict()
-    side, other = _sides(live)
-    if len(side) == len(other):
+    side, *others = _largest(live)
+    if others:
         return Verdict(disputed=True, outvoted=tuple(live))
     rest = tuple(one for one in live if one not in side)
     best = min(side, key=lambda one: _EXACT.index(one.kind))
@@ -61,19 +61,19 @@ def judge(live: Sequence[Witness]) -> Verdict:
     return Verdict(trust, best.offset_ms, tuple(side), rest)
 
 
-def _sides(live: Sequence[Witness]) -> tuple[list[Witness], list[Witness]]:
-    """The largest group that agrees, and the largest among all others."""
-    side = _largest(live)
-    return side, _largest([one for one in live if one not in side])
+def _largest(live: Sequence[Witness]) -> list[list[Witness]]:
+    """The groups that agree and are as large as any.
 
-
-def _largest(live: Sequence[Witness]) -> list[Witness]:
+    Two of them may share a member: one who is within a minute of two that are not within one of each other
+    decides nothing.
+    """
     ordered = sorted(live, key=lambda one: one.offset_ms)
     groups = [
         [one for one in ordered[first:] if one.offset_ms - ordered[first].offset_ms <= AGREE_MS]
         for first in range(len(ordered))
     ]
-    return max(groups, key=len, default=[])
+    most = max(map(len, groups))
+    return [group for group in groups if len(group) == most]
 
 
 def too_far_ahead(verdict: Verdict, at_ms: int, known_ms: UtcMs | None) -> bool:

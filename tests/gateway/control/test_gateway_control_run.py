@@ -132,7 +132,7 @@ async def test_a_gateway_without_a_network_has_one_for_its_meters(folder: Path) 
         assert (folder / "control.sock").exists()
         assert await said(folder, "meter", "list") == (0, "No meter was read yet.\n")
         status, words = await said(folder, "zwave", "nodes")
-        assert (status, "no network of devices" in words) == (1, True)
+        assert (status, "no network of devices" in words) == (2, True)
 
 
 async def said(folder: Path, *words: str) -> tuple[int | None, str]:

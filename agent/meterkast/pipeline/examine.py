@@ -17,6 +17,7 @@ from meterkast.pipeline.examine_meters import MeterExaminer
 from meterkast.pipeline.examine_products import ProductExaminer
 from meterkast.pipeline.examine_uplinks import UplinkExaminer
 from meterkast.pipeline.health import (
+    BooksHealth,
     ClockHealth,
     DriverHealth,
     Nightly,
@@ -55,7 +56,7 @@ class Examiner:
         site, zone: For display.
         device_id: This gateway's own id.
         networks: Of the drivers that have one, by the driver's name.
-        night: Who checks the books.
+        night: Who checks the books; None where nobody does.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Examiner:
         supervisors: Sequence[Supervisor],
         deliveries: Mapping[str, Delivery],
         networks: Mapping[str, Network],
-        night: Nightly,
+        night: Nightly | None = None,
     ) -> None:
         self._site = site
         self._zone = zone
@@ -128,7 +129,7 @@ class Examiner:
                 *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
                 *self._storage_problems(storage),
                 *self._register_problems(),
-                *self._night.problems(),
+                *(self._night.problems() if self._night is not None else ()),
             )
         )
         verdict: Literal["ok", "attention", "problem"] = "ok"
@@ -165,7 +166,7 @@ class Examiner:
             held=self._intake.held,
             refused=self._refused(),
             left_s=self._uplinks.left_s(uplinks),
-            books=self._night.health,
+            books=BooksHealth() if self._night is None else self._night.health,
         )
 
     def _refused(self) -> dict[str, int]:

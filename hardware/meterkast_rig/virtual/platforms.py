@@ -14,7 +14,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from meterkast.model.errors import NotDeliveredError
@@ -331,11 +330,6 @@ class WatticsSession:
 
     async def close(self) -> None:
         """There is nothing to close."""
-
-
-def number(written: str) -> Decimal:
-    """What a platform took, as a number."""
-    return Decimal(written)
 
 
 def _by_channel(reading: dict[str, Any]) -> dict[str, str]:

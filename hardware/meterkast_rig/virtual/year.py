@@ -85,7 +85,8 @@ class Run:
         half_hours: The newest revision of each half-hour, by source property.
         keys: Property ids by (product identity, key).
         trace: SHA-256 over what the platforms took and the canonical rows.
-        backlog: What was not delivered at the end.
+        backlog, quarantined: What was not delivered at the end.
+        processes: How many lived.
     """
 
     seed: int
@@ -100,7 +101,6 @@ class Run:
     backlog: int = 0
     quarantined: int = 0
     processes: int = 0
-    telegrams: int = 0
 
 
 def run(seed: int, start_ms: UtcMs, days: int, folder: Path, *, weather: Weather | None = None) -> Run:

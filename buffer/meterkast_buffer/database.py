@@ -43,6 +43,10 @@ CACHE_KIB = 512
 
 _BUSY_S = 5.0
 
+# Transactions that are not durable, before one of them is all the same: it bounds the log while a month's
+# backlog is delivered. On an ordinary day a durable one comes every minute.
+_MOST_WAITING = 100
+
 
 class Database:
     """The connection, and what became of the transactions on it.
@@ -67,6 +71,7 @@ class Database:
         self._guard = guard
         self._lock = asyncio.Lock()
         self._full = True
+        self._waiting = 0
         self._distrusted = False
         self._closed = False
 
@@ -190,9 +195,17 @@ class Database:
                     hint="Close other programs that read the database.",
                 )
             self._distrusted = False
-        if durable != self._full:
-            await self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._full = durable
+        full = durable or self._waiting >= _MOST_WAITING
+        if full != self._full:
+            # SQLite tells nobody where the flush before an automatic checkpoint fails; so it comes only behind
+            # transactions whose own flush it needs no more.
+            for setting in (
+                f"synchronous = {'FULL' if full else 'NORMAL'}",
+                f"wal_autocheckpoint = {CHECKPOINT_PAGES if full else 0}",
+            ):
+                await self._connection.execute_fetchall(f"PRAGMA {setting}")
+            self._full = full
+        self._waiting = 0 if full else self._waiting + 1
 
     def _must_be_open(self) -> None:
         if self._closed:

@@ -197,8 +197,8 @@ class Database:
             self._distrusted = False
         full = durable or self._waiting >= _MOST_WAITING
         if full != self._full:
-            # SQLite tells nobody where the flush before an automatic checkpoint fails; so it comes only behind
-            # transactions whose own flush it needs no more.
+            # SQLite tells nobody where the flush before an automatic checkpoint fails; so that comes only
+            # behind transactions that were flushed themselves.
             for setting in (
                 f"synchronous = {'FULL' if full else 'NORMAL'}",
                 f"wal_autocheckpoint = {CHECKPOINT_PAGES if full else 0}",

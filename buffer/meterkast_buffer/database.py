@@ -57,6 +57,10 @@ _BROKEN = (
     sqlite3.SQLITE_CANTOPEN,
 )
 
+# Transactions that are not durable, before one of them is all the same: it bounds the log while a month's
+# backlog is delivered. On an ordinary day a durable one comes every minute.
+_MOST_WAITING = 100
+
 log = logging.getLogger(__name__)
 
 
@@ -101,6 +105,7 @@ class Database:
         self._guard = guard
         self._lock = asyncio.Lock()
         self._full = True
+        self._waiting = 0
         self._distrusted = False
         self._closed = False
 
@@ -267,9 +272,17 @@ class Database:
             # must be on the disk in the log first, or a cut in between leaves half of it: it is written anew.
             await asyncio.to_thread(rewrite_log, self.path + "-wal")
             await self._save_log()
-        if durable != self._full:
-            await self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._full = durable
+        full = durable or self._waiting >= _MOST_WAITING
+        if full != self._full:
+            # SQLite tells nobody where the flush before an automatic checkpoint fails; so that comes only
+            # behind transactions that were flushed themselves.
+            for setting in (
+                f"synchronous = {'FULL' if full else 'NORMAL'}",
+                f"wal_autocheckpoint = {CHECKPOINT_PAGES if full else 0}",
+            ):
+                await self._connection.execute_fetchall(f"PRAGMA {setting}")
+            self._full = full
+        self._waiting = 0 if full else self._waiting + 1
 
     async def _save_log(self) -> None:
         rows = await fetch(self._connection, "PRAGMA wal_checkpoint(RESTART)")

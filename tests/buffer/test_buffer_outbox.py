@@ -133,6 +133,17 @@ async def test_intents_are_counted_and_wait_for_no_flush(store: SqliteStore) -> 
     assert await store.database.rows("PRAGMA synchronous") == [(2,)]
 
 
+async def test_a_long_backlog_is_flushed_now_and_then_and_only_then_checkpointed(store: SqliteStore) -> None:
+    await put(store, item(0))
+    settings = []
+    for _ in range(102):
+        await store.intend(await ids(store), NOW)
+        [(level,)] = await store.database.rows("PRAGMA synchronous")
+        [(pages,)] = await store.database.rows("PRAGMA wal_autocheckpoint")
+        settings.append((level, pages > 0))
+    assert settings == [(1, False)] * 100 + [(2, True), (1, False)]
+
+
 async def test_what_is_pending_is_found_by_the_partial_index(store: SqliteStore) -> None:
     plan = await store.database.rows(f"EXPLAIN QUERY PLAN {PENDING}", (1, 10))
     text = "\n".join(row[-1] for row in plan)

@@ -30,7 +30,7 @@ def gateway(folder: Path, *, drivers: Section = NONE, uplinks: Section = NONE) -
     }
 
 
-def reset(url: str, monitors: Sequence[Section], **settings: float) -> Section:
+def reset(url: str, monitors: Sequence[Section], **settings: float | str) -> Section:
     """`[uplinks.reset]` to the stand-in."""
     return {"url": url, "client_id": "demo", "client_secret": "demo", **settings, "monitors": monitors}
 

@@ -60,6 +60,7 @@ class Cupboard:
             "reset": configuration.reset(
                 self.reset.url,
                 [*demo_uplinks.MONITORS, *demo_zwave.MONITORS, *self.monitors],
+                counters="restart",  # as the devices show them: what is received is held against that
                 **of_reset,
             ),
             "wattics": configuration.wattics(self.wattics.url, _all(self.meters)),

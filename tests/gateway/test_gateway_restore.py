@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ async def more_delivered(it: Any, count: int) -> None:
 def card_dies(folder: Path) -> None:
     """All that a gateway keeps is gone; the meter's line is none of it."""
     for path in folder.iterdir():
-        if path.name not in ("p1", "backup.mkb", "passphrase"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ("p1", "backup.mkb", "passphrase"):
             path.unlink()
 
 

@@ -2,9 +2,9 @@
 
     python -m meterkast_rig.power.guest CONFIG DATABASE SPEED START SINCE PORT,PORT
 
-What it prints: `KEPT <row>` for each half-hour on the disk (those that end after SINCE, ms), `LOOKED` when
-the first of these were told, `LISTENS` when the gateway has opened the meter's line, `PENDING <items>`, and
-what is wrong.
+What it prints: `KEPT <row>` for each half-hour and each block of samples that is committed (those that end
+after SINCE, ms; a block's first number is BLOCK), `LOOKED` when the first of these were told, `LISTENS` when
+the gateway has opened the meter's line, `PENDING <items>`, and what is wrong.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sqlite3
 import sys
 import traceback
 import tty
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,10 +27,12 @@ DISK = "/mnt"
 
 _LOOK_S = 0.1
 _LISTEN_S = 0.02
+BLOCK = -1
 _ROWS = (
     "SELECT property_id, length_ms, end_ms, revision, whole, decimals, taken_before_ms, state, cause, crc"
-    " FROM half_hours WHERE end_ms > ? ORDER BY end_ms"
+    " FROM half_hours WHERE end_ms > ?"
 )
+_BLOCKS = f"SELECT {BLOCK}, 0, last_ms, id, first_ms, crc32(data) FROM blocks WHERE last_ms > ?"
 
 
 def say(*words: object) -> None:
@@ -65,7 +68,7 @@ class Look:
 
     def new(self) -> None:
         """Those that were not told."""
-        rows = {tuple(row) for row in self._rows(_ROWS, self._since_ms)}
+        rows = {row for query in (_ROWS, _BLOCKS) for row in self._rows(query, self._since_ms)}
         for row in sorted(rows - self._told, key=lambda row: row[2]):
             say("KEPT", json.dumps(row))
         self._told |= rows
@@ -76,6 +79,7 @@ class Look:
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
+            database.create_function("crc32", 1, zlib.crc32, deterministic=True)
             return database.execute(query, arguments).fetchall()
 
 

@@ -30,6 +30,7 @@ from meterkast.model.product import (
 from meterkast.model.reading import Frames
 from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.model.untimed import Untimed
+from meterkast.pipeline.absences import Absences
 from meterkast.pipeline.binding import named, resolve
 from meterkast.pipeline.boots import Boots
 from meterkast.pipeline.closing import KEPT_MS, Closed, Closing
@@ -116,6 +117,7 @@ class Keeper:
         self.reach = Reach(store, clock, outages, self.meters)
         self.orders = Orders(store, clock)
         self._resuming = Resuming(store, grid)
+        self._absences = Absences(store, outages)
         self.waiting_for: dict[tuple[str, str], tuple[str, ...]] = {}
         self.dropped_blocks = 0
 
@@ -139,6 +141,7 @@ class Keeper:
         await self.reach.load()
         await self.orders.load()
         await self._resuming.load()
+        await self._absences.load()
         self._known_streams = dict(self.store.streams())
         configured = {(uplink.name, wanted.name) for uplink, wanted in self._waiting}
         self._commissioning.load(await self.store.channels(), self._known_streams, configured)
@@ -321,6 +324,7 @@ class Keeper:
             await self._feed(frames)
             closed = Closed()
             if self._intake.trusted_since_ms is not None:
+                await self._absences.settle()
                 await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
                 closed = self._close(self._clock.now_ms())
             self._unsaved += self._transactions(frames, closed, untimed, stopping=stopping)

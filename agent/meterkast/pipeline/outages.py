@@ -23,12 +23,17 @@ class Outages:
 
     Args:
         started_ms: When this run began.
+
+    Attributes:
+        off_since_ms: Since when the gateway was off before that.
+        absences: When it was off before earlier starts.
     """
 
     def __init__(self, started_ms: UtcMs) -> None:
         self.started_ms = started_ms
         self.off_since_ms: UtcMs | None = None
         self.trusted_since_ms: UtcMs | None = None
+        self.absences: list[tuple[UtcMs, UtcMs | None]] = []
         self._ran: list[tuple[UtcMs, UtcMs | None]] = []
         self._unknown: list[tuple[UtcMs, UtcMs | None]] = []
         self._driver_of: dict[ProductId, str] = {}
@@ -39,6 +44,10 @@ class Outages:
     def ran(self, since_ms: UtcMs, until_ms: UtcMs) -> None:
         """An earlier run of this boot was on then."""
         self._ran.append((since_ms, until_ms))
+
+    def was_off(self, since_ms: UtcMs, until_ms: UtcMs) -> None:
+        """It was off then, before an earlier start."""
+        self.absences.append((since_ms, until_ms))
 
     def clock_unknown(self, until_ms: UtcMs, length_ms: int) -> UtcMs:
         """A boot that never knew the time lasted so long and ended by then; where it would have begun.
@@ -86,6 +95,8 @@ class Outages:
             off_ms = off[1] - off[0] - _within(self._ran, *off)
             if off_ms * 2 >= length_ms:
                 return Cause.CLOCK_UNKNOWN if unknown_ms * 2 >= off_ms else Cause.GATEWAY_OFF
+        if _within(self.absences, start_ms, end_ms) * 2 >= length_ms:
+            return Cause.GATEWAY_OFF
         # What was not yet closed when the run before ended lies before the gap, not in it.
         before = self.off_since_ms is not None and end_ms <= self.off_since_ms
         ran = before or _within(self._ran, start_ms, end_ms) * 2 >= length_ms

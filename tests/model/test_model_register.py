@@ -112,7 +112,8 @@ def test_decimals_that_come_later_change_nothing_of_what_is_believed(
             factor = 10**decimals
             later.rescale(factor)
         good = later.accept(UtcMs(at_ms), value * factor + factor // 2)
-        assert good == [(at, one * factor + factor // 2) for at, one in plain.accept(UtcMs(at_ms), value)]
+        # Those that were held back since before came without the new digits.
+        assert [(at, one // factor) for at, one in good] == plain.accept(UtcMs(at_ms), value)
     assert (later.outliers, later.restarts, later.jumps) == (plain.outliers, plain.restarts, plain.jumps)
 
 

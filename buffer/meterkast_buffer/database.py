@@ -26,7 +26,7 @@ from meterkast_buffer.refusal import primary_code, refusal
 from meterkast_buffer.sealed import seal, triggers
 
 if TYPE_CHECKING:
-    from meterkast_buffer.checking import Findings
+    from meterkast_buffer.findings import Findings
 
 T = TypeVar("T")
 Row = tuple[Any, ...]  # SQLite's own types: int, str, bytes or None

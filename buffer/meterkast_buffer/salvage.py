@@ -22,30 +22,21 @@ from typing import Any
 from urllib.parse import quote
 
 from meterkast.model.half_hour import RowKey
-from meterkast_buffer.checking import (
-    Findings,
-    Holes,
-    Second,
-    make_schema,
-    repair,
-    schema,
-    tables,
-)
+from meterkast_buffer.damaged_table import DamagedTable, batches
+from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.journal import Journal, sync_folder
 from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.refusal import free_bytes, primary_code
+from meterkast_buffer.repairing import repair
+from meterkast_buffer.schema import make_schema, schema, tables
 from meterkast_buffer.sealed import insert, keep_sequence, layout_of
+from meterkast_buffer.second import Second
 
 log = logging.getLogger(__name__)
 
 _PAGE = 4096
 _LIMIT = 1 << 62
-
-_DEPTH = 8
-"""How often a stretch that cannot be read is halved in search of sound pages: 256 places."""
-
-_BATCH = 2000
 
 NEW, PARTIAL = ".new", ".new-partial"
 
@@ -231,7 +222,7 @@ class _Filling:
 
     def _table(self, source: sqlite3.Connection, name: str) -> None:
         columns, keys = layout_of(self._new, name)
-        reading = _Reading(source, name, columns, keys)
+        reading = DamagedTable(source, name, columns, keys)
         number, errors = 0, 0
         if name == "half_hours":
             for length in self._lengths(source):
@@ -241,7 +232,7 @@ class _Filling:
                 errors += len(reading.gaps)
         else:
             axis = keys[0] if name != "state" else None
-            for batch in _batches(reading.rows(None, axis)):
+            for batch in batches(reading.rows(None, axis)):
                 number += len(batch)
                 self._insert(name, columns, [row for row in batch if self._right(name, columns, row)])
             errors = len(reading.gaps)
@@ -271,7 +262,7 @@ class _Filling:
     def _put_half_hours(self, found: Iterator[Sequence[Any]], columns: Sequence[str]) -> int:
         order = [columns.index(name) for name in COLUMNS.split(", ")]
         number = 0
-        for rows in _batches(found):
+        for rows in batches(found):
             good = []
             for row in rows:
                 if half_hour_of(tuple(row[place] for place in order)) is None:
@@ -307,95 +298,3 @@ class _Filling:
             [[most]] = self._new.execute(f"SELECT coalesce(max(id), 0) FROM {name}")
             sequence = known.get(name, most + 1000 if most else 0)
             keep_sequence(self._new, name, sequence if sequence < most + 1_000_000 else most + 1000)
-
-
-class _Reading:
-    """Reads a table that may be damaged anywhere.
-
-    Attributes:
-        gaps: Stretches (after, until) of the axis in which something could not be read.
-    """
-
-    def __init__(
-        self, source: sqlite3.Connection, table: str, columns: Sequence[str], keys: Sequence[str]
-    ) -> None:
-        self._source = source
-        self._table = table
-        self._columns = ", ".join(f'"{name}"' for name in columns)
-        self._keys = keys
-        self.gaps: list[tuple[int, int]] = []
-
-    def rows(self, fixed: tuple[str, int] | None, axis: str | None) -> Iterator[Sequence[Any]]:
-        """All rows that can be read; one may come twice.
-
-        Args:
-            fixed: A column and the value it must have.
-            axis: The column of whole numbers that the table is searched by; None reads from both ends only.
-        """
-        self.gaps = []
-        self._fixed = fixed
-        place = [0, _LIMIT]  # how far was read from below and from above
-        whole = yield from self._scan(axis, 0, _LIMIT, down=False, place=place)
-        if whole:
-            return
-        yield from self._scan(axis, place[0] if axis else 0, _LIMIT, down=True, place=place)
-        if axis is not None and place[1] - place[0] > 1:
-            yield from self._search(axis, place[0], place[1], _DEPTH)
-        else:
-            self.gaps.append((place[0], place[1]))
-
-    def _search(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
-        """Between two places behind which something cannot be read: is there anything sound?"""
-        middle = (low + high) // 2
-        if depth == 0 or high - low < 2:
-            self.gaps.append((low, high))
-            return
-        place = [middle, middle]
-        yield from self._scan(axis, middle, high, down=False, place=place)
-        right = place[0]
-        yield from self._scan(axis, low, middle, down=True, place=place)
-        left = place[1]
-        # Without anything sound on one side, look on in both halves; else only around what was found.
-        yield from self._beside(axis, low, left, depth - 1)
-        yield from self._beside(axis, right, high, depth - 1)
-
-    def _beside(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
-        if high - low >= 1:
-            yield from self._search(axis, low, high, depth)
-
-    def _scan(self, axis: str | None, low: int, high: int, *, down: bool, place: list[int]) -> Any:
-        """Rows from one end until an error; notes how far it came; returns whether there was no error."""
-        word = " DESC" if down else ""
-        where = ["true"] if self._fixed is None else [f"{self._fixed[0]} = {self._fixed[1]}"]
-        if axis is not None:
-            where.append(f'"{axis}" >= {low} AND "{axis}" <= {high}')
-        order = (
-            ", ".join(f'"{key}"{word}' for key in self._keys) if self._keys != ("rowid",) else f"rowid{word}"
-        )
-        sql = (
-            f"SELECT {self._columns}, {axis or 0} FROM {self._table} NOT INDEXED WHERE {' AND '.join(where)} "
-            f"ORDER BY {order}"
-        )
-        if self._keys != ("rowid",) and len(self._keys) > 1:
-            sql = sql.replace(" NOT INDEXED", "")
-        try:
-            for row in self._source.execute(sql):
-                if isinstance(row[-1], int):
-                    place[int(down)] = row[-1]
-                yield row[:-1]
-        except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError):
-            return False
-        if axis is not None:
-            place[int(down)] = low if down else high
-        return True
-
-
-def _batches(rows: Iterator[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
-    batch: list[Sequence[Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

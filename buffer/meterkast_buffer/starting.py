@@ -10,12 +10,16 @@ from pathlib import Path
 
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_utc
-from meterkast_buffer.checking import Findings, Second, examine, repair, stale, uri
+from meterkast_buffer.checking import examine
+from meterkast_buffer.findings import Findings
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync_folder
 from meterkast_buffer.migrate import newest_version
 from meterkast_buffer.refusal import refusal
+from meterkast_buffer.repairing import repair
+from meterkast_buffer.schema import uri
 from meterkast_buffer.sealed import copied
+from meterkast_buffer.second import Second, stale
 from meterkast_buffer.second_copy import OWN_ID
 
 log = logging.getLogger(__name__)

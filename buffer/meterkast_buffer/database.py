@@ -20,6 +20,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from meterkast.model.errors import StorageError
+from meterkast_buffer import row_sums
 from meterkast_buffer.flushing import flush_folder, rewrite_log
 from meterkast_buffer.migrate import migrate, newest_version, version_of
 from meterkast_buffer.refusal import primary_code, refusal
@@ -382,7 +383,8 @@ async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool)
     # Where opening for writing failed for a moment SQLite opened the file for reading, and says so only now.
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     await connection.rollback()
-    await connection.executescript(triggers())
+    await connection.create_function("row_sum", -1, row_sums.row_sum, deterministic=True)
+    await connection.executescript(triggers() + "\n" + row_sums.triggers())
     await asyncio.to_thread(_grow_log, path + "-wal")
     await asyncio.to_thread(flush_folder, path)
     return version

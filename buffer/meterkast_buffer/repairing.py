@@ -12,6 +12,7 @@ from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import CLOSED, COLUMNS, INSERT, half_hour_of, row_of
 from meterkast_buffer.recomposing import check_outbox
+from meterkast_buffer.row_sums import check_rows
 from meterkast_buffer.sealed import SEALED, keep_sequence, seal_all, sums_of
 from meterkast_buffer.second import RECENT_MS, Second
 from meterkast_buffer.small_tables import check_tables
@@ -37,6 +38,8 @@ def repair(
     try:
         wrong = check_tables(connection, second, findings)
         _half_hours(connection, second, findings, holes)
+        if holes is not None or not findings.partial:
+            check_rows(connection, findings)
         check_outbox(connection, findings, everything=not findings.partial, rebuilt=holes is not None)
         if "closed" in wrong or findings.put_back or holes is not None:
             _closed(connection, anew="closed" in wrong or holes is not None)

@@ -295,6 +295,6 @@ class _Filling:
         for name in tables():
             if "AUTOINCREMENT" not in next(row[3] for row in schema() if row[1] == name):
                 continue
-            [[most]] = self._new.execute(f"SELECT coalesce(max(id), 0) FROM {name}")
+            [[most]] = self._new.execute(f"SELECT coalesce(max(rowid), 0) FROM {name}")
             sequence = known.get(name, most + 1000 if most else 0)
             keep_sequence(self._new, name, sequence if sequence < most + 1_000_000 else most + 1000)

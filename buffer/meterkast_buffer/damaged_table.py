@@ -11,6 +11,9 @@ _LIMIT = 1 << 62
 _DEPTH = 8
 """How often a stretch that cannot be read is halved in search of sound pages: 256 places."""
 
+_TRIES = 3
+"""How often at most where nothing at all could be read so far: its first page is gone, most likely."""
+
 _BATCH = 2000
 
 
@@ -28,32 +31,47 @@ class DamagedTable:
         self._table = table
         self._columns = ", ".join(f'"{name}"' for name in columns)
         self._keys = keys
+        self._fixed: tuple[str, int] | None = None
+        self._any = False
         self.gaps: list[tuple[int, int]] = []
 
-    def rows(self, fixed: tuple[str, int] | None, axis: str | None) -> Iterator[Sequence[Any]]:
+    def rows(
+        self, fixed: tuple[str, int] | None, axis: str | None, between: tuple[int, int]
+    ) -> Iterator[Sequence[Any]]:
         """All rows that can be read; one may come twice.
 
         Args:
             fixed: A column and the value it must have.
             axis: The column of whole numbers that the table is searched by; None reads from both ends only.
+            between: Where its values lie, as far as is known: between these a search is worth while.
         """
         self.gaps = []
         self._fixed = fixed
+        self._any = False
         place = [0, _LIMIT]  # how far was read from below and from above
         whole = yield from self._scan(axis, 0, _LIMIT, down=False, place=place)
         if whole:
             return
         yield from self._scan(axis, place[0] if axis else 0, _LIMIT, down=True, place=place)
-        if axis is not None and place[1] - place[0] > 1:
-            yield from self._search(axis, place[0], place[1], _DEPTH)
+        low, high = max(place[0], between[0]), min(place[1], between[1])
+        if axis is not None and high - low > 1:
+            self._gap(place[0], low)
+            yield from self._search(axis, low, high, _DEPTH)
+            self._gap(high, place[1])
         else:
-            self.gaps.append((place[0], place[1]))
+            self._gap(place[0], place[1])
+
+    def _gap(self, low: int, high: int) -> None:
+        """Note a stretch, one with those beside it."""
+        if self.gaps and self.gaps[-1][1] >= low:
+            low, _ = self.gaps.pop()
+        self.gaps.append((low, high))
 
     def _search(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
         """Between two places behind which something cannot be read: is there anything sound?"""
         middle = (low + high) // 2
-        if depth == 0 or high - low < 2:
-            self.gaps.append((low, high))
+        if depth == 0 or high - low < 2 or (not self._any and depth <= _DEPTH - _TRIES):
+            self._gap(low, high)
             return
         place = [middle, middle]
         yield from self._scan(axis, middle, high, down=False, place=place)
@@ -85,6 +103,7 @@ class DamagedTable:
             sql = sql.replace(" NOT INDEXED", "")
         try:
             for row in self._source.execute(sql):
+                self._any = True
                 if isinstance(row[-1], int):
                     place[int(down)] = row[-1]
                 yield row[:-1]

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from meterkast.model.half_hour import RowKey
+from meterkast.model.time import DAY_MS
 from meterkast_buffer.damaged_table import DamagedTable, batches
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
@@ -36,7 +37,10 @@ from meterkast_buffer.second import Second
 log = logging.getLogger(__name__)
 
 _PAGE = 4096
-_LIMIT = 1 << 62
+_LIMIT, _TIMES, _IDS = 1 << 62, 1 << 42, 1 << 24
+
+_DAYS = {"half_hours": 4_000, "amendments": 4_000, "evidence": 420, "blocks": 100}
+"""Tables that are in the order of time, and how many days most databases hold of each."""
 
 NEW, PARTIAL = ".new", ".new-partial"
 
@@ -59,7 +63,7 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
         new.execute(f"PRAGMA page_size = {_PAGE}")
         new.execute("PRAGMA synchronous = OFF")  # flushed once, when it is whole
         make_schema(new)
-        holes = _fill(new, path, findings)
+        holes = _fill(new, path, findings, second.newest_ms)
         repair(new, second, findings, holes=holes)
     _flush(partial)
     os.rename(partial, path + NEW)
@@ -110,15 +114,15 @@ def _free_name(path: str, at_ms: int) -> str:
     return next(name for name in names if not os.path.exists(name))
 
 
-def _fill(new: sqlite3.Connection, path: str, findings: Findings) -> Holes:
-    """Copy all that can be read."""
+def _fill(new: sqlite3.Connection, path: str, findings: Findings, newest_ms: int) -> Holes:
+    """Copy all that can be read; newest_ms: of the second copy, 0 where that is not known."""
     holes = Holes()
     work = f"{path}.salvage"
     try:
         sources = list(_sources(path, work))
         if not sources:
             holes.half_hours = [(1_800_000, 0, _LIMIT)]
-        _Filling(new, sources, findings, holes).run()
+        _Filling(new, sources, findings, holes, newest_ms).run()
         for source in sources:
             source.close()
     finally:
@@ -195,12 +199,18 @@ class _Filling:
     """Copies tables from the first source that has something, and more from the others."""
 
     def __init__(
-        self, new: sqlite3.Connection, sources: Sequence[sqlite3.Connection], findings: Findings, holes: Holes
+        self,
+        new: sqlite3.Connection,
+        sources: Sequence[sqlite3.Connection],
+        findings: Findings,
+        holes: Holes,
+        newest_ms: int,
     ) -> None:
         self._new = new
         self._sources = sources
         self._findings = findings
         self._holes = holes
+        self._newest_ms = newest_ms
 
     def run(self) -> None:
         new = self._new
@@ -226,18 +236,25 @@ class _Filling:
         number, errors = 0, 0
         if name == "half_hours":
             for length in self._lengths(source):
-                rows = reading.rows(("length_ms", length), "end_ms")
+                rows = reading.rows(("length_ms", length), "end_ms", self._between(name))
                 number += self._put_half_hours(rows, columns)
                 self._holes.half_hours += [(length, *gap) for gap in reading.gaps]
                 errors += len(reading.gaps)
         else:
             axis = keys[0] if name != "state" else None
-            for batch in batches(reading.rows(None, axis)):
+            for batch in batches(reading.rows(None, axis, self._between(name))):
                 number += len(batch)
                 self._insert(name, columns, [row for row in batch if self._right(name, columns, row)])
             errors = len(reading.gaps)
         if errors:
             self._findings.unreadable.append(f"The table {name} could not be read whole: {number} rows were.")
+
+    def _between(self, name: str) -> tuple[int, int]:
+        """Where the keys of a table lie that are times, if they can be guessed; else all there may be."""
+        days = _DAYS.get(name)
+        if days is None:
+            return 0, _IDS
+        return (self._newest_ms - days * DAY_MS, self._newest_ms + DAY_MS) if self._newest_ms else (0, _TIMES)
 
     def _insert(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         try:

@@ -18,6 +18,7 @@ from meterkast.model.units import Unit
 from meterkast.ports import Keep
 from meterkast_buffer import SqliteStore, open_store
 from meterkast_buffer.database import Row
+from meterkast_buffer.half_hours import row_of
 from meterkast_buffer.schema import tables
 
 from .flips_tables import furnish
@@ -35,12 +36,14 @@ class Promise:
 
     Attributes:
         half_hours: Of both lengths.
+        rows: The same as rows.
         items: (stream, at_ms, payload) and whether it was acknowledged.
         tables: All rows of all other tables, at the end.
         ever: The same, with versions of rows that were there once.
     """
 
     half_hours: dict[RowKey, HalfHour] = field(default_factory=dict)
+    rows: dict[RowKey, Row] = field(default_factory=dict)
     items: dict[tuple[str, int, bytes], bool] = field(default_factory=dict)
     tables: dict[str, set[Row]] = field(default_factory=dict)
     ever: dict[str, set[Row]] = field(default_factory=dict)
@@ -138,6 +141,7 @@ async def _live(store: SqliteStore, folder: Path, chance: random.Random, days: i
         for half_hour in keep.half_hours:
             key = half_hour.length_ms, half_hour.end_ms, half_hour.property_id, half_hour.revision
             promise.half_hours[RowKey(*key)] = half_hour
+            promise.rows[RowKey(*key)] = row_of(half_hour)
         for item in keep.items:
             promise.items[item.stream, item.at_ms, item.payload] = False
         await _deliver(store, promise, chance, behind=8 if step > closings else 0)

@@ -34,7 +34,7 @@ def check_tables(connection: sqlite3.Connection, second: Second, findings: Findi
             findings.tables.append(f"The sum of the table {name} was wrong, its rows are not.")
             continue
         wrong.add(name)
-        _replace(connection, name, copy, rows, crc, findings)
+        _replace(connection, name, copy, rows, sums.get(name), findings)
     return wrong
 
 
@@ -43,7 +43,7 @@ def _replace(
     name: str,
     copy: Copy | None,
     rows: Sequence[Sequence[Any]],
-    crc: int | None,
+    sum_: tuple[int, int] | None,
     findings: Findings,
 ) -> None:
     """Put the copy in the place of a table that is not as it was written."""
@@ -53,7 +53,8 @@ def _replace(
     if copy is None:
         findings.tables.append(f"The table {name} is not as it was written, and there is no copy of it.")
         return
-    merge = copy.crc != crc
+    # Where the sum says that the copy is the newest, whatever else is in the table was never written.
+    merge = sum_ is None or (sum_[0] > copy.version and sum_[1] != copy.crc)
     findings.tables.append(
         f"The table {name} is not as it was written; the copy of "
         f"{iso_utc(UtcMs(copy.at_ms))} replaced " + ("what was in it then." if merge else "it.")

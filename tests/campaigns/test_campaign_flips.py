@@ -63,6 +63,7 @@ class Figure:
         harmless: Nothing was lost or changed.
         put_back, lost: Half-hours.
         items: Composed anew.
+        unsure: Rows of small tables of which nobody can tell whether they are newer than the copy; named.
     """
 
     damages: int = 0
@@ -72,6 +73,7 @@ class Figure:
     put_back: int = 0
     lost: int = 0
     items: int = 0
+    unsure: int = 0
 
     def add(self, outcome: Outcome) -> None:
         self.damages += 1
@@ -81,6 +83,7 @@ class Figure:
         self.put_back += outcome.put_back
         self.lost += outcome.lost
         self.items += outcome.items
+        self.unsure += outcome.unsure
 
 
 async def run(
@@ -109,11 +112,11 @@ async def test_every_damage_is_found_or_harmless(folder: Path) -> None:
     numbers = [int(ONLY)] if ONLY else range(SIZE)
     figures = await run(folder, numbers, list(DAMAGES), SEED, full=1 if ONLY else FULL)
     print(f"\nflips: seed {SEED}, {SIZE} damages, none wrong; one in {FULL} judged in full")
-    print("  kind       damages  found  read  harmless  put back  lost  items anew")
+    print("  kind       damages  found  read  harmless  put back  lost  items anew  rows unsure")
     for kind, one in figures.items():
         print(
             f"  {kind:10} {one.damages:7} {one.found:6} {one.read:5} {one.harmless:9} {one.put_back:9} "
-            f"{one.lost:5} {one.items:11}"
+            f"{one.lost:5} {one.items:11} {one.unsure:12}"
         )
     if not ONLY:
         assert sum(figure.found for figure in figures.values()) > SIZE // 3

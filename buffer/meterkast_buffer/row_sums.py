@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from meterkast_buffer.findings import Findings
@@ -36,12 +37,17 @@ def row_sum(*values: Any) -> int:
     return zlib.crc32(json.dumps(values, separators=(",", ":")).encode()) - _MIDDLE
 
 
+def key_of_row(table: str) -> tuple[str, ...]:
+    """The columns by which a row is found."""
+    return tuple(SUMMED[table].split(", ")[: _KEYS.get(table, 1)])
+
+
 def triggers() -> str:
     """A script that makes the connection write the CRCs; it needs the function `row_sum`."""
     lines = []
     for table, text in SUMMED.items():
         names = text.split(", ")
-        here = " AND ".join(f"{name} = NEW.{name}" for name in names[: _KEYS.get(table, 1)])
+        here = " AND ".join(f"{name} = NEW.{name}" for name in key_of_row(table))
         values = ", ".join(f"NEW.{name}" for name in names)
         lines += [
             f"CREATE TEMP TRIGGER summed_{table}_{word} AFTER {event} ON main.{table} BEGIN "
@@ -51,21 +57,29 @@ def triggers() -> str:
     return "\n".join(lines)
 
 
+def is_right(row: Sequence[Any]) -> bool:
+    """Whether a row, its CRC last, is as it was written."""
+    try:
+        return bool(row_sum(*row[:-1]) == row[-1])
+    except TypeError:
+        return False  # a damaged row may hold bytes
+
+
 def wrong_rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     """The keys of the rows that are not as they were written."""
-    keys = _KEYS.get(table, 1)
+    keys = len(key_of_row(table))
     return [
         row[:keys]
         for row in connection.execute(f"SELECT {SUMMED[table]}, crc FROM {table}")
-        if row_sum(*row[:-1]) != row[-1]
+        if not is_right(row)
     ]
 
 
 def check_rows(connection: sqlite3.Connection, findings: Findings) -> None:
     """Take out what is not as it was written, in a transaction of the caller."""
-    for table, text in SUMMED.items():
+    for table in SUMMED:
         if wrong := wrong_rows(connection, table):
-            here = " AND ".join(f"{name} = ?" for name in text.split(", ")[: _KEYS.get(table, 1)])
+            here = " AND ".join(f"{name} = ?" for name in key_of_row(table))
             connection.executemany(f"DELETE FROM {table} WHERE {here}", wrong)
             findings.tables.append(
                 f"{len(wrong)} rows of the table {table} were not as they were written, and are gone."

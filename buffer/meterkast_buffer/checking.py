@@ -13,7 +13,7 @@ from meterkast_buffer.findings import Findings
 from meterkast_buffer.journal import Journal
 from meterkast_buffer.migrate import APPLICATION_ID, newest_version
 from meterkast_buffer.refusal import primary_code
-from meterkast_buffer.schema import SCHEMA, schema, tables, uri
+from meterkast_buffer.schema import SCHEMA, connect, schema, tables, uri
 
 WHOLE_BYTES = 16 * 1024 * 1024
 """Up to this size the whole file is checked at start (some 60 ms); of a larger one all but the big tables,
@@ -32,7 +32,7 @@ def examine(path: str, journal: Journal, findings: Findings) -> None:
         sqlite3.Error: It cannot be looked at for another reason than damage: a lock, rights, a failing disk.
     """
     try:
-        with closing(sqlite3.connect(uri(path), uri=True)) as connection:
+        with closing(connect(uri(path))) as connection:
             findings.damage = _examined(connection, path, journal, findings)
     except sqlite3.DatabaseError as error:
         code = primary_code(error)

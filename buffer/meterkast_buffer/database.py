@@ -24,6 +24,7 @@ from meterkast_buffer import row_sums
 from meterkast_buffer.flushing import flush_folder, rewrite_log
 from meterkast_buffer.migrate import migrate, newest_version, version_of
 from meterkast_buffer.refusal import primary_code, refusal
+from meterkast_buffer.schema import text_of
 from meterkast_buffer.sealed import seal, triggers
 
 if TYPE_CHECKING:
@@ -356,7 +357,9 @@ async def _connect(path: str, read_only: bool) -> aiosqlite.Connection:
 
     # aiosqlite (0.22) leaves its thread behind where opening fails, so a failure has to come before it.
     await asyncio.to_thread(probe)
-    return await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
+    connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
+    connection.text_factory = text_of
+    return connection
 
 
 async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool) -> int:

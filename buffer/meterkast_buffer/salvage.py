@@ -30,7 +30,7 @@ from meterkast_buffer.journal import Journal, sync_folder
 from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.refusal import free_bytes, primary_code
 from meterkast_buffer.repairing import repair
-from meterkast_buffer.schema import make_schema, schema, tables
+from meterkast_buffer.schema import connect, make_schema, schema, tables
 from meterkast_buffer.sealed import insert, keep_sequence, layout_of
 from meterkast_buffer.second import Second
 
@@ -59,7 +59,7 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
     findings.aside = _free_name(path, second.newest_ms) if os.path.exists(path) else ""
     partial = path + PARTIAL
     _remove(partial)
-    with closing(sqlite3.connect(partial, isolation_level=None)) as new:
+    with closing(connect(partial)) as new:
         new.execute(f"PRAGMA page_size = {_PAGE}")
         new.execute("PRAGMA synchronous = OFF")  # flushed once, when it is whole
         make_schema(new)
@@ -142,7 +142,7 @@ def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
             shutil.copyfile(path + "-wal", work + "-wal")
     place = work if roomy else path
     for name in (f"file:{quote(place)}?mode=ro", f"file:{quote(place)}?mode=ro&immutable=1"):
-        connection = sqlite3.connect(name, uri=True, isolation_level=None)
+        connection = connect(name)
         try:
             if _has_schema(connection):
                 yield connection
@@ -156,7 +156,7 @@ def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
         grafted = f"{work}-grafted"
         try:
             _graft(place, grafted)
-            connection = sqlite3.connect(f"file:{quote(grafted)}?mode=ro&immutable=1", uri=True)
+            connection = connect(f"file:{quote(grafted)}?mode=ro&immutable=1")
             os.remove(grafted)  # it stays as long as it is open
             if _has_schema(connection):
                 yield connection
@@ -176,7 +176,7 @@ def _graft(damaged: str, to: str) -> None:
     """
     template = f"{to}-empty"
     try:
-        with closing(sqlite3.connect(template, isolation_level=None)) as connection:
+        with closing(connect(template)) as connection:
             connection.execute(f"PRAGMA page_size = {_PAGE}")
             make_schema(connection)
             roots = {row[0] for row in connection.execute("SELECT rootpage FROM sqlite_master")}
@@ -259,10 +259,10 @@ class _Filling:
     def _insert(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         try:
             insert(self._new, name, columns, rows)
-        except (sqlite3.IntegrityError, OverflowError):
+        except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError):
             for row in rows:
                 # What the table does not take is no row of it: its sum, or its CRC, will be found wrong.
-                with suppress(sqlite3.IntegrityError, OverflowError):
+                with suppress(sqlite3.IntegrityError, OverflowError, UnicodeEncodeError):
                     insert(self._new, name, columns, [row])
 
     def _right(self, name: str, columns: Sequence[str], row: Sequence[Any]) -> bool:

@@ -17,6 +17,18 @@ def uri(path: str | Path, mode: str = "ro") -> str:
     return f"file:{quote(str(path))}?mode={mode}"
 
 
+def text_of(data: bytes) -> str:
+    """A text as it is stored: one flipped bit makes it no UTF-8, and must not hide all other rows."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def connect(place: str | Path) -> sqlite3.Connection:
+    """A connection to a file, or to what `uri` gives, that may be damaged."""
+    connection = sqlite3.connect(place, uri=str(place).startswith("file:"), isolation_level=None)
+    connection.text_factory = text_of
+    return connection
+
+
 def make_schema(connection: sqlite3.Connection) -> None:
     """The newest schema in a new database, as `migrate` makes it."""
     for step in migrations():

@@ -45,6 +45,17 @@ def bits(base: Base, chance: random.Random) -> tuple[Files, str]:
     return files, ", ".join(_flip(files, DB, chance) for _ in range(chance.randrange(2, 9)))
 
 
+def letter(base: Base, chance: random.Random) -> tuple[Files, str]:
+    """The highest bit of a letter or digit: a text with it is no UTF-8 any more."""
+    files, data = dict(base.clean), bytearray(base.clean[DB])
+    at = chance.choice(
+        [at for at in (chance.randrange(len(data)) for _ in range(999)) if chr(data[at]).isalnum()]
+    )
+    data[at] ^= 0x80
+    files[DB] = bytes(data)
+    return files, f"byte {at} of the database (page {at // PAGE + 1})"
+
+
 def page(base: Base, chance: random.Random) -> tuple[Files, str]:
     """A page zeroed, or filled with noise."""
     files = dict(base.clean)
@@ -138,5 +149,6 @@ def lie(base: Base, chance: random.Random) -> tuple[Files, str]:
 
 
 DAMAGES: dict[str, Callable[[Base, random.Random], tuple[Files, str]]] = {
-    one.__name__: one for one in (bit, bits, page, pages, short, log_cut, log_flip, log_zero, copy_hurt, lie)
+    one.__name__: one
+    for one in (bit, bits, letter, page, pages, short, log_cut, log_flip, log_zero, copy_hurt, lie)
 }

@@ -10,6 +10,7 @@ name, flushed, and renamed last; until then the damaged one is still in place, o
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -31,12 +32,14 @@ from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.refusal import free_bytes, primary_code
 from meterkast_buffer.repairing import repair
 from meterkast_buffer.schema import connect, make_schema, schema, tables
-from meterkast_buffer.sealed import insert, keep_sequence, layout_of
+from meterkast_buffer.sealed import keep_sequence, layout_of, quoted
 from meterkast_buffer.second import Second
 
 log = logging.getLogger(__name__)
 
 _PAGE = 4096
+_NO_ROW = (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError)
+
 _LIMIT, _TIMES, _IDS = 1 << 62, 1 << 42, 1 << 24
 
 _DAYS = {"half_hours": 4_000, "amendments": 4_000, "evidence": 420, "blocks": 100}
@@ -211,6 +214,7 @@ class _Filling:
         self._findings = findings
         self._holes = holes
         self._newest_ms = newest_ms
+        self._clashing: set[int] = set()
 
     def run(self) -> None:
         new = self._new
@@ -228,6 +232,8 @@ class _Filling:
                 self._findings.unreadable.append(f"There was no room for all of the table {name}.")
             if new.in_transaction:
                 new.execute("COMMIT")
+        new.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number in self._clashing])
+        self._findings.items += 2 * len(self._clashing)
         self._sequences()
 
     def _table(self, source: sqlite3.Connection, name: str) -> None:
@@ -244,7 +250,10 @@ class _Filling:
             axis = keys[0] if name != "state" else None
             for batch in batches(reading.rows(None, axis, self._between(name))):
                 number += len(batch)
-                self._insert(name, columns, [row for row in batch if self._right(name, columns, row)])
+                if name == "outbox":
+                    self._put_items(columns, batch)
+                else:
+                    self._insert(name, columns, batch)
             errors = len(reading.gaps)
         if errors:
             self._findings.unreadable.append(f"The table {name} could not be read whole: {number} rows were.")
@@ -257,17 +266,33 @@ class _Filling:
         return (self._newest_ms - days * DAY_MS, self._newest_ms + DAY_MS) if self._newest_ms else (0, _TIMES)
 
     def _insert(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Put rows in; what was read first stays where a key comes again."""
+        sql = (
+            f"INSERT OR IGNORE INTO {name} ({', '.join(map(quoted, columns))}) "
+            f"VALUES ({', '.join('?' * len(columns))})"
+        )
         try:
-            insert(self._new, name, columns, rows)
-        except (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError):
+            self._new.executemany(sql, rows)
+        except _NO_ROW:
             for row in rows:
                 # What the table does not take is no row of it: its sum, or its CRC, will be found wrong.
-                with suppress(sqlite3.IntegrityError, OverflowError, UnicodeEncodeError):
-                    insert(self._new, name, columns, [row])
+                with suppress(*_NO_ROW):
+                    self._new.execute(sql, row)
 
-    def _right(self, name: str, columns: Sequence[str], row: Sequence[Any]) -> bool:
-        if name != "outbox":
-            return True
+    def _put_items(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Items whose CRC is right. It does not cover the id: where one comes with two items, both go."""
+        number, crc = columns.index("id"), columns.index("crc")
+        rows = [row for row in rows if self._right(columns, row)]
+        known = dict(
+            self._new.execute(
+                "SELECT id, crc FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps([row[number] for row in rows]),),
+            )
+        )
+        self._clashing |= {row[number] for row in rows if known.setdefault(row[number], row[crc]) != row[crc]}
+        self._insert("outbox", columns, rows)
+
+    def _right(self, columns: Sequence[str], row: Sequence[Any]) -> bool:
         found = dict(zip(columns, row, strict=True))
         try:
             right = bool(row_crc(*(found[column] for column in CHECKED.split(", "))) == found["crc"])

@@ -1,4 +1,4 @@
-"""What is done each night: the books are checked, the day is sealed, the platforms are asked.
+"""What is done each night: rows are looked at, the books are checked, the day is sealed, platforms are asked.
 
 At a quiet minute, one small step after another. What it needs is imported when it is needed.
 """
@@ -28,6 +28,9 @@ AT_MS = 3 * HOUR_MS + 17 * MINUTE_MS
 
 STEP_S = 1.0
 """Between two steps: the meters come first."""
+
+SCAN_STEP_S = 0.2
+"""Between two pages of rows; ten years of twenty streams are a thousand pages a night."""
 
 SETTLE_S = 300.0
 """After a start, and between two tries: first come the meters and what waits for the platforms."""
@@ -86,11 +89,13 @@ class Night:
         return at_ms if at_ms > now_ms else UtcMs(end_ms + AT_MS)
 
     async def work(self) -> None:
-        """Check yesterday, seal what is over, ask the platforms.
+        """Look for rows that the card changed, check yesterday, seal what is over, ask the platforms.
 
         Raises:
             StorageError: The database refused.
         """
+        async for _ in self._store.scan(self._clock.now_ms()):
+            await self._clock.sleep(SCAN_STEP_S)
         await self._conserve()
         await self._seal()
         await self._reconcile()

@@ -127,6 +127,14 @@ def decode(data: bytes, layouts: Mapping[int, Layout]) -> list[Frames]:
     return frames
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether a block is as it was written; it is not unpacked."""
+    if len(data) < _ENVELOPE.size:
+        return False
+    version, crc = _ENVELOPE.unpack_from(data)
+    return bool(version == FORMAT and zlib.crc32(data[_ENVELOPE.size :]) == crc)
+
+
 def span(frames: Iterable[Frames]) -> tuple[UtcMs, UtcMs]:
     """First and last instant of some frames.
 

@@ -20,13 +20,15 @@ from urllib.parse import quote
 import aiosqlite
 
 from meterkast.model.errors import StorageError
+from meterkast_buffer import row_sums
 from meterkast_buffer.flushing import flush_folder, rewrite_log
 from meterkast_buffer.migrate import migrate, newest_version, version_of
 from meterkast_buffer.refusal import primary_code, refusal
+from meterkast_buffer.schema import text_of
 from meterkast_buffer.sealed import seal, triggers
 
 if TYPE_CHECKING:
-    from meterkast_buffer.checking import Findings
+    from meterkast_buffer.findings import Findings
 
 T = TypeVar("T")
 Row = tuple[Any, ...]  # SQLite's own types: int, str, bytes or None
@@ -355,7 +357,9 @@ async def _connect(path: str, read_only: bool) -> aiosqlite.Connection:
 
     # aiosqlite (0.22) leaves its thread behind where opening fails, so a failure has to come before it.
     await asyncio.to_thread(probe)
-    return await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
+    connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
+    connection.text_factory = text_of
+    return connection
 
 
 async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool) -> int:
@@ -382,7 +386,8 @@ async def _prepare(connection: aiosqlite.Connection, path: str, read_only: bool)
     # Where opening for writing failed for a moment SQLite opened the file for reading, and says so only now.
     await connection.execute_fetchall("BEGIN IMMEDIATE")
     await connection.rollback()
-    await connection.executescript(triggers())
+    await connection.create_function("row_sum", -1, row_sums.row_sum, deterministic=True)
+    await connection.executescript(triggers() + "\n" + row_sums.triggers())
     await asyncio.to_thread(_grow_log, path + "-wal")
     await asyncio.to_thread(flush_folder, path)
     return version

@@ -274,6 +274,6 @@ def half_hour_of(row: Row) -> HalfHour | None:
             epoch=epoch,
             before_emptyings=tuple(map(int, emptyings.split(","))) if emptyings else (),
         )
-    except (KeyError, ValueError, TypeError):
-        return None
-    return half_hour if half_hour.crc() - CRC_MIDDLE == crc else None
+        return half_hour if half_hour.crc() - CRC_MIDDLE == crc else None
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
+        return None  # a damaged row may hold any type in any column

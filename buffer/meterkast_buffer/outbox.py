@@ -68,9 +68,14 @@ class _Redo:
 
 
 class Outbox:
-    """The tables `outbox` and `streams`."""
+    """The tables `outbox` and `streams`.
+
+    Attributes:
+        waits: Items were lost while the gateway ran: with the next start they are composed anew.
+    """
 
     def __init__(self, database: Database) -> None:
+        self.waits = False
         self._database = database
         self._known: dict[Key, _Known] = {}
         self._redo: dict[int, _Redo] = {}
@@ -95,9 +100,12 @@ class Outbox:
             state: {stream: (count, at_ms) for stream, count, at_ms in await rows(_counting(state))}
             for state in (_PENDING, _QUARANTINED)
         }
+        self.waits = False
         for number, uplink, stream, composed_ms, delivered_ms, redo_ms in streams:
             if number in self._redo:
                 composed_ms = redo_ms
+            elif redo_ms is not None:
+                self.waits = True
             pending, oldest_ms = counts[_PENDING].get(number, (0, None))
             self._known[uplink, stream] = _Known(
                 number,

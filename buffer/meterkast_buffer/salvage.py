@@ -10,6 +10,7 @@ name, flushed, and renamed last; until then the damaged one is still in place, o
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -22,30 +23,27 @@ from typing import Any
 from urllib.parse import quote
 
 from meterkast.model.half_hour import RowKey
-from meterkast_buffer.checking import (
-    Findings,
-    Holes,
-    Second,
-    make_schema,
-    repair,
-    schema,
-    tables,
-)
+from meterkast.model.time import DAY_MS
+from meterkast_buffer.damaged_table import DamagedTable, batches
+from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.journal import Journal, sync_folder
 from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.refusal import free_bytes, primary_code
-from meterkast_buffer.sealed import insert, keep_sequence, layout_of
+from meterkast_buffer.repairing import repair
+from meterkast_buffer.schema import connect, make_schema, schema, tables
+from meterkast_buffer.sealed import keep_sequence, layout_of, quoted
+from meterkast_buffer.second import Second
 
 log = logging.getLogger(__name__)
 
 _PAGE = 4096
-_LIMIT = 1 << 62
+_NO_ROW = (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError)
 
-_DEPTH = 8
-"""How often a stretch that cannot be read is halved in search of sound pages: 256 places."""
+_LIMIT, _TIMES, _IDS = 1 << 62, 1 << 42, 1 << 24
 
-_BATCH = 2000
+_DAYS = {"half_hours": 4_000, "amendments": 4_000, "evidence": 420, "blocks": 100}
+"""Tables that are in the order of time, and how many days most databases hold of each."""
 
 NEW, PARTIAL = ".new", ".new-partial"
 
@@ -64,11 +62,11 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
     findings.aside = _free_name(path, second.newest_ms) if os.path.exists(path) else ""
     partial = path + PARTIAL
     _remove(partial)
-    with closing(sqlite3.connect(partial, isolation_level=None)) as new:
+    with closing(connect(partial)) as new:
         new.execute(f"PRAGMA page_size = {_PAGE}")
         new.execute("PRAGMA synchronous = OFF")  # flushed once, when it is whole
         make_schema(new)
-        holes = _fill(new, path, findings)
+        holes = _fill(new, path, findings, second.newest_ms)
         repair(new, second, findings, holes=holes)
     _flush(partial)
     os.rename(partial, path + NEW)
@@ -119,15 +117,15 @@ def _free_name(path: str, at_ms: int) -> str:
     return next(name for name in names if not os.path.exists(name))
 
 
-def _fill(new: sqlite3.Connection, path: str, findings: Findings) -> Holes:
-    """Copy all that can be read."""
+def _fill(new: sqlite3.Connection, path: str, findings: Findings, newest_ms: int) -> Holes:
+    """Copy all that can be read; newest_ms: of the second copy, 0 where that is not known."""
     holes = Holes()
     work = f"{path}.salvage"
     try:
         sources = list(_sources(path, work))
         if not sources:
             holes.half_hours = [(1_800_000, 0, _LIMIT)]
-        _Filling(new, sources, findings, holes).run()
+        _Filling(new, sources, findings, holes, newest_ms).run()
         for source in sources:
             source.close()
     finally:
@@ -147,7 +145,7 @@ def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
             shutil.copyfile(path + "-wal", work + "-wal")
     place = work if roomy else path
     for name in (f"file:{quote(place)}?mode=ro", f"file:{quote(place)}?mode=ro&immutable=1"):
-        connection = sqlite3.connect(name, uri=True, isolation_level=None)
+        connection = connect(name)
         try:
             if _has_schema(connection):
                 yield connection
@@ -161,7 +159,7 @@ def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
         grafted = f"{work}-grafted"
         try:
             _graft(place, grafted)
-            connection = sqlite3.connect(f"file:{quote(grafted)}?mode=ro&immutable=1", uri=True)
+            connection = connect(f"file:{quote(grafted)}?mode=ro&immutable=1")
             os.remove(grafted)  # it stays as long as it is open
             if _has_schema(connection):
                 yield connection
@@ -181,7 +179,7 @@ def _graft(damaged: str, to: str) -> None:
     """
     template = f"{to}-empty"
     try:
-        with closing(sqlite3.connect(template, isolation_level=None)) as connection:
+        with closing(connect(template)) as connection:
             connection.execute(f"PRAGMA page_size = {_PAGE}")
             make_schema(connection)
             roots = {row[0] for row in connection.execute("SELECT rootpage FROM sqlite_master")}
@@ -204,12 +202,19 @@ class _Filling:
     """Copies tables from the first source that has something, and more from the others."""
 
     def __init__(
-        self, new: sqlite3.Connection, sources: Sequence[sqlite3.Connection], findings: Findings, holes: Holes
+        self,
+        new: sqlite3.Connection,
+        sources: Sequence[sqlite3.Connection],
+        findings: Findings,
+        holes: Holes,
+        newest_ms: int,
     ) -> None:
         self._new = new
         self._sources = sources
         self._findings = findings
         self._holes = holes
+        self._newest_ms = newest_ms
+        self._clashing: set[int] = set()
 
     def run(self) -> None:
         new = self._new
@@ -227,39 +232,67 @@ class _Filling:
                 self._findings.unreadable.append(f"There was no room for all of the table {name}.")
             if new.in_transaction:
                 new.execute("COMMIT")
+        new.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number in self._clashing])
+        self._findings.items += 2 * len(self._clashing)
         self._sequences()
 
     def _table(self, source: sqlite3.Connection, name: str) -> None:
         columns, keys = layout_of(self._new, name)
-        reading = _Reading(source, name, columns, keys)
+        reading = DamagedTable(source, name, columns, keys)
         number, errors = 0, 0
         if name == "half_hours":
             for length in self._lengths(source):
-                rows = reading.rows(("length_ms", length), "end_ms")
+                rows = reading.rows(("length_ms", length), "end_ms", self._between(name))
                 number += self._put_half_hours(rows, columns)
                 self._holes.half_hours += [(length, *gap) for gap in reading.gaps]
                 errors += len(reading.gaps)
         else:
             axis = keys[0] if name != "state" else None
-            for batch in _batches(reading.rows(None, axis)):
+            for batch in batches(reading.rows(None, axis, self._between(name))):
                 number += len(batch)
-                self._insert(name, columns, [row for row in batch if self._right(name, columns, row)])
+                if name == "outbox":
+                    self._put_items(columns, batch)
+                else:
+                    self._insert(name, columns, batch)
             errors = len(reading.gaps)
         if errors:
             self._findings.unreadable.append(f"The table {name} could not be read whole: {number} rows were.")
 
+    def _between(self, name: str) -> tuple[int, int]:
+        """Where the keys of a table lie that are times, if they can be guessed; else all there may be."""
+        days = _DAYS.get(name)
+        if days is None:
+            return 0, _IDS
+        return (self._newest_ms - days * DAY_MS, self._newest_ms + DAY_MS) if self._newest_ms else (0, _TIMES)
+
     def _insert(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Put rows in; what was read first stays where a key comes again."""
+        sql = (
+            f"INSERT OR IGNORE INTO {name} ({', '.join(map(quoted, columns))}) "
+            f"VALUES ({', '.join('?' * len(columns))})"
+        )
         try:
-            insert(self._new, name, columns, rows)
-        except (sqlite3.IntegrityError, OverflowError):
+            self._new.executemany(sql, rows)
+        except _NO_ROW:
             for row in rows:
                 # What the table does not take is no row of it: its sum, or its CRC, will be found wrong.
-                with suppress(sqlite3.IntegrityError, OverflowError):
-                    insert(self._new, name, columns, [row])
+                with suppress(*_NO_ROW):
+                    self._new.execute(sql, row)
 
-    def _right(self, name: str, columns: Sequence[str], row: Sequence[Any]) -> bool:
-        if name != "outbox":
-            return True
+    def _put_items(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Items whose CRC is right. It does not cover the id: where one comes with two items, both go."""
+        number, crc = columns.index("id"), columns.index("crc")
+        rows = [row for row in rows if self._right(columns, row)]
+        known = dict(
+            self._new.execute(
+                "SELECT id, crc FROM outbox WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps([row[number] for row in rows]),),
+            )
+        )
+        self._clashing |= {row[number] for row in rows if known.setdefault(row[number], row[crc]) != row[crc]}
+        self._insert("outbox", columns, rows)
+
+    def _right(self, columns: Sequence[str], row: Sequence[Any]) -> bool:
         found = dict(zip(columns, row, strict=True))
         try:
             right = bool(row_crc(*(found[column] for column in CHECKED.split(", "))) == found["crc"])
@@ -271,7 +304,7 @@ class _Filling:
     def _put_half_hours(self, found: Iterator[Sequence[Any]], columns: Sequence[str]) -> int:
         order = [columns.index(name) for name in COLUMNS.split(", ")]
         number = 0
-        for rows in _batches(found):
+        for rows in batches(found):
             good = []
             for row in rows:
                 if half_hour_of(tuple(row[place] for place in order)) is None:
@@ -304,98 +337,6 @@ class _Filling:
         for name in tables():
             if "AUTOINCREMENT" not in next(row[3] for row in schema() if row[1] == name):
                 continue
-            [[most]] = self._new.execute(f"SELECT coalesce(max(id), 0) FROM {name}")
+            [[most]] = self._new.execute(f"SELECT coalesce(max(rowid), 0) FROM {name}")
             sequence = known.get(name, most + 1000 if most else 0)
             keep_sequence(self._new, name, sequence if sequence < most + 1_000_000 else most + 1000)
-
-
-class _Reading:
-    """Reads a table that may be damaged anywhere.
-
-    Attributes:
-        gaps: Stretches (after, until) of the axis in which something could not be read.
-    """
-
-    def __init__(
-        self, source: sqlite3.Connection, table: str, columns: Sequence[str], keys: Sequence[str]
-    ) -> None:
-        self._source = source
-        self._table = table
-        self._columns = ", ".join(f'"{name}"' for name in columns)
-        self._keys = keys
-        self.gaps: list[tuple[int, int]] = []
-
-    def rows(self, fixed: tuple[str, int] | None, axis: str | None) -> Iterator[Sequence[Any]]:
-        """All rows that can be read; one may come twice.
-
-        Args:
-            fixed: A column and the value it must have.
-            axis: The column of whole numbers that the table is searched by; None reads from both ends only.
-        """
-        self.gaps = []
-        self._fixed = fixed
-        place = [0, _LIMIT]  # how far was read from below and from above
-        whole = yield from self._scan(axis, 0, _LIMIT, down=False, place=place)
-        if whole:
-            return
-        yield from self._scan(axis, place[0] if axis else 0, _LIMIT, down=True, place=place)
-        if axis is not None and place[1] - place[0] > 1:
-            yield from self._search(axis, place[0], place[1], _DEPTH)
-        else:
-            self.gaps.append((place[0], place[1]))
-
-    def _search(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
-        """Between two places behind which something cannot be read: is there anything sound?"""
-        middle = (low + high) // 2
-        if depth == 0 or high - low < 2:
-            self.gaps.append((low, high))
-            return
-        place = [middle, middle]
-        yield from self._scan(axis, middle, high, down=False, place=place)
-        right = place[0]
-        yield from self._scan(axis, low, middle, down=True, place=place)
-        left = place[1]
-        # Without anything sound on one side, look on in both halves; else only around what was found.
-        yield from self._beside(axis, low, left, depth - 1)
-        yield from self._beside(axis, right, high, depth - 1)
-
-    def _beside(self, axis: str, low: int, high: int, depth: int) -> Iterator[Sequence[Any]]:
-        if high - low >= 1:
-            yield from self._search(axis, low, high, depth)
-
-    def _scan(self, axis: str | None, low: int, high: int, *, down: bool, place: list[int]) -> Any:
-        """Rows from one end until an error; notes how far it came; returns whether there was no error."""
-        word = " DESC" if down else ""
-        where = ["true"] if self._fixed is None else [f"{self._fixed[0]} = {self._fixed[1]}"]
-        if axis is not None:
-            where.append(f'"{axis}" >= {low} AND "{axis}" <= {high}')
-        order = (
-            ", ".join(f'"{key}"{word}' for key in self._keys) if self._keys != ("rowid",) else f"rowid{word}"
-        )
-        sql = (
-            f"SELECT {self._columns}, {axis or 0} FROM {self._table} NOT INDEXED WHERE {' AND '.join(where)} "
-            f"ORDER BY {order}"
-        )
-        if self._keys != ("rowid",) and len(self._keys) > 1:
-            sql = sql.replace(" NOT INDEXED", "")
-        try:
-            for row in self._source.execute(sql):
-                if isinstance(row[-1], int):
-                    place[int(down)] = row[-1]
-                yield row[:-1]
-        except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError):
-            return False
-        if axis is not None:
-            place[int(down)] = low if down else high
-        return True
-
-
-def _batches(rows: Iterator[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
-    batch: list[Sequence[Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

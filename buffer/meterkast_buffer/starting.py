@@ -10,12 +10,16 @@ from pathlib import Path
 
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_utc
-from meterkast_buffer.checking import Findings, Second, examine, repair, stale, uri
+from meterkast_buffer.checking import examine
+from meterkast_buffer.findings import Findings
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync_folder
 from meterkast_buffer.migrate import newest_version
 from meterkast_buffer.refusal import refusal
+from meterkast_buffer.repairing import repair
+from meterkast_buffer.schema import connect, uri
 from meterkast_buffer.sealed import copied
+from meterkast_buffer.second import Second, stale
 from meterkast_buffer.second_copy import OWN_ID
 
 log = logging.getLogger(__name__)
@@ -60,7 +64,7 @@ def make_ready(path: str, years: int) -> Findings:
 
 def _is_ours(path: str) -> bool:
     """Whether it is at this release's version; older ones are migrated first."""
-    with closing(sqlite3.connect(uri(path), uri=True)) as connection:
+    with closing(connect(uri(path))) as connection:
         return bool(connection.execute("PRAGMA user_version").fetchone()[0] == newest_version())
 
 
@@ -76,8 +80,8 @@ def look(path: str) -> Findings:
         if not findings.damage:
             # Tried out on a copy in memory: repairing is how what is wrong is found.
             with (
-                closing(sqlite3.connect(uri(path), uri=True)) as source,
-                closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
+                closing(connect(uri(path))) as source,
+                closing(connect(":memory:")) as connection,
             ):
                 source.backup(connection)
                 second = Second(journal, everything=True)
@@ -90,7 +94,7 @@ def look(path: str) -> Findings:
 
 def _compare(path: str, journal: Journal, findings: Findings) -> None:
     second = Second(journal, everything=False)
-    with closing(sqlite3.connect(uri(path, "rw"), uri=True, isolation_level=None)) as connection:
+    with closing(connect(uri(path, "rw"))) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         own = connection.execute(OWN_ID).fetchone()
         if second.owner and (own is None or str(own[0]) != second.owner) and not _agrees(connection, second):
@@ -129,7 +133,7 @@ def _complete(path: str, journal: Journal, years: int) -> None:
     """Give the journal what it lacks: what was kept just before a cut, or all where it is new or damaged."""
     second = Second(journal, everything=False)
     whole = bool(second.damage.spans) or not second.texts
-    with closing(sqlite3.connect(uri(path), uri=True, isolation_level=None)) as connection:
+    with closing(connect(uri(path))) as connection:
         own = connection.execute(OWN_ID).fetchone()
         since = 0 if whole else min((key.end_ms for key in second.texts), default=0)
         rows = connection.execute(

@@ -115,6 +115,7 @@ class SqliteStore:
         self.database = database
         self._copy = copy
         self._ballast: Ballast | None = None
+        self._scan: Scan | None = None
         self._unsure: tuple[Keep, int] | None = None
         database.revived = self._reload
         self._retention = retention
@@ -292,6 +293,22 @@ class SqliteStore:
         """What checks of the database found, oldest first; lost half-hours by name."""
         return await self._doubts.all()
 
+    async def scan(self, now_ms: UtcMs) -> AsyncIterator[None]:
+        """Look at a part of all rows whether they are as they were written; yields after each small step.
+
+        The next call goes on from there. What is found is put right or named in `doubts`, and in `storage`.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        from meterkast_buffer.scanning import Scan
+
+        if self._scan is None:
+            self._scan = Scan(self.database, self._half_hours, Journal.beside(self.database.path))
+        async for _ in self._scan.night(await self.get_state("storage", "scan"), now_ms):
+            yield
+        await self.set_state("storage", "scan", self._scan.place())
+
     async def epochs(self) -> Sequence[Epoch]:
         """All epochs of all registers, by property and number."""
         return await self._epochs.all()
@@ -466,6 +483,15 @@ class SqliteStore:
         notices = []
         if (findings := self.database.findings) is not None and findings:
             notices.append((" ".join(findings.lines()), CARD))
+        if self._scan is not None and self._scan.found:
+            notices.append((f"The card changed what was written: {'; '.join(self._scan.found)}", CARD))
+        if self._outbox.waits:
+            notices.append(
+                (
+                    "Items of the outbox were lost while the gateway ran; its next start composes them anew.",
+                    "Restart the gateway: systemctl restart meterkast.",
+                )
+            )
         if self._copy is not None and self._copy.problem:
             notices.append((self._copy.problem, "It is tried again with each half-hour. " + CARD))
         retention = self._retention
@@ -491,4 +517,6 @@ class SqliteStore:
 
 
 if TYPE_CHECKING:
+    from meterkast_buffer.scanning import Scan
+
     _fits: type[Store] = SqliteStore

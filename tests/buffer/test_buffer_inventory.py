@@ -304,12 +304,14 @@ async def test_the_newest_ten_thousand_messages_and_sent_values_stay(store: Sqli
     waits = await store.pend(pending(node, properties["voltage"]))
     await store.database.rows(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-        "INSERT INTO installation_messages SELECT NULL, 'install', NULL, 'install_found', ? + i, '' FROM n",
+        "INSERT INTO installation_messages (kind, product_id, status, at_ms, detail) "
+        "SELECT 'install', NULL, 'install_found', ? + i, '' FROM n",
         (RECORDS + 50, NOW),
     )
     await store.database.rows(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-        "INSERT INTO pending_data SELECT NULL, ?, ?, 0, 37, '', '0', 'done', ? + i, NULL, '' FROM n",
+        "INSERT INTO pending_data (node_id, property_id, channel, command_class, parameter, value, status, "
+        "at_ms, eta_ms, detail) SELECT ?, ?, 0, 37, '', '0', 'done', ? + i, NULL, '' FROM n",
         (RECORDS + 50, node.id, properties["voltage"].id, NOW),
     )
     await store.keep(Keep(now_ms=UtcMs(NOW + DAY_MS)))

@@ -17,6 +17,11 @@ from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.ports import Keep
 from meterkast_buffer import SqliteStore, open_store
+from meterkast_buffer.database import Row
+from meterkast_buffer.half_hours import row_of
+from meterkast_buffer.schema import tables
+
+from .flips_tables import furnish
 
 START = UtcMs(1_790_812_800_000)  # 2026-10-01 00:00 UTC
 QUARTER_MS = HALF_HOUR_MS // 2
@@ -31,17 +36,17 @@ class Promise:
 
     Attributes:
         half_hours: Of both lengths.
+        rows: The same as rows.
         items: (stream, at_ms, payload) and whether it was acknowledged.
-        ids: Identities and ids of products, properties and streams.
-        texts: What `get_state` gives.
-        epochs: As kept.
+        tables: All rows of all other tables, at the end.
+        ever: The same, with versions of rows that were there once.
     """
 
     half_hours: dict[RowKey, HalfHour] = field(default_factory=dict)
+    rows: dict[RowKey, Row] = field(default_factory=dict)
     items: dict[tuple[str, int, bytes], bool] = field(default_factory=dict)
-    ids: dict[str, int] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    epochs: list[Epoch] = field(default_factory=list)
+    tables: dict[str, set[Row]] = field(default_factory=dict)
+    ever: dict[str, set[Row]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -77,10 +82,10 @@ def restore(folder: Path, files: Files) -> None:
         path.write_bytes(data)
 
 
-async def _declare(store: SqliteStore, promise: Promise) -> list[Property]:
+async def _declare(store: SqliteStore) -> list[Property]:
     found: list[Property] = []
     for number in range(2):
-        product, properties = await store.declare(
+        _, properties = await store.declare(
             ProductDescription(
                 identity=f"p1:E{number}",
                 name=f"Meter {number}",
@@ -92,9 +97,7 @@ async def _declare(store: SqliteStore, promise: Promise) -> list[Property]:
             ),
             [_property(f"register {one}") for one in range(CHANNELS // 2)],
         )
-        promise.ids[product.description.identity] = product.id
         found += properties.values()
-    promise.ids |= {f"{one.product_id}/{one.description.key}": one.id for one in found}
     return found
 
 
@@ -121,17 +124,15 @@ async def make(folder: Path, chance: random.Random, days: int = 1) -> Base:
 
 async def _live(store: SqliteStore, folder: Path, chance: random.Random, days: int) -> Base:
     promise = Promise()
-    properties = await _declare(store, promise)
+    properties = await _declare(store)
     registers = {one.id: chance.randrange(10**6, 10**7) for one in properties}
     epochs = [
         Epoch(property_id=one.id, number=0, kind=Break.FIRST, at_ms=START, first=Quantity(registers[one.id]))
         for one in properties
     ]
-    promise.epochs = epochs
     for number in range(12):
-        await store.set_state(
-            "uplink", f"text {number}", promise.texts.setdefault(f"text {number}", chance.randbytes(40).hex())
-        )
+        await store.set_state("uplink", f"text {number}", chance.randbytes(40).hex())
+    await furnish(store, chance, properties, START)
     earlier: list[Files] = []
     closings = days * 48
     for step in range(1, closings * 2 + 1):
@@ -140,15 +141,29 @@ async def _live(store: SqliteStore, folder: Path, chance: random.Random, days: i
         for half_hour in keep.half_hours:
             key = half_hour.length_ms, half_hour.end_ms, half_hour.property_id, half_hour.revision
             promise.half_hours[RowKey(*key)] = half_hour
+            promise.rows[RowKey(*key)] = row_of(half_hour)
         for item in keep.items:
             promise.items[item.stream, item.at_ms, item.payload] = False
         await _deliver(store, promise, chance, behind=8 if step > closings else 0)
+        if step == closings:
+            await _note(store, promise)
+            await furnish(store, chance, properties, UtcMs(START + step * QUARTER_MS))
         if step > closings * 2 - 16 and step % 2 == 0:
             earlier.append(snapshot(folder))
-    promise.ids |= {f"stream {name}": 0 for _, name in store.streams()}
+    await _note(store, promise)
+    empty = [name for name, rows in promise.tables.items() if not rows]
+    assert not empty, f"nothing to damage in {empty}"
     crashed = snapshot(folder)
     await store.close()
     return Base(snapshot(folder), crashed, earlier, promise)
+
+
+async def _note(store: SqliteStore, promise: Promise) -> None:
+    """Write down the rows of all tables that are not promised row by row."""
+    for name in set(tables()) - {"half_hours", "outbox", "closed", "sums", "doubts", "streams"}:
+        rows = {tuple(row) for row in await store.database.rows(f"SELECT * FROM {name}")}
+        promise.tables[name] = rows
+        promise.ever[name] = promise.ever.get(name, set()) | rows
 
 
 def _quarter(step: int, registers: dict[int, int], chance: random.Random, epochs: list[Epoch]) -> Keep:

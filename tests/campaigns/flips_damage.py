@@ -1,19 +1,11 @@
-"""What is done to the files, and what must hold afterwards."""
+"""What is done to the files."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
-from meterkast.model.product import PropertyId
-from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
-from meterkast_buffer import SqliteStore, open_store
-
-from .flips_base import CHANNELS, QUARTER_MS, START, Base, Files, restore
+from .flips_base import Base, Files
 
 PAGE = 4096
 DB, LOG = "meterkast.db", "meterkast.db-wal"
@@ -51,6 +43,17 @@ def bits(base: Base, chance: random.Random) -> tuple[Files, str]:
     """Two to eight bits of it."""
     files = dict(base.clean)
     return files, ", ".join(_flip(files, DB, chance) for _ in range(chance.randrange(2, 9)))
+
+
+def letter(base: Base, chance: random.Random) -> tuple[Files, str]:
+    """The highest bit of a letter or digit: a text with it is no UTF-8 any more."""
+    files, data = dict(base.clean), bytearray(base.clean[DB])
+    at = chance.choice(
+        [at for at in (chance.randrange(len(data)) for _ in range(999)) if chr(data[at]).isalnum()]
+    )
+    data[at] ^= 0x80
+    files[DB] = bytes(data)
+    return files, f"byte {at} of the database (page {at // PAGE + 1})"
 
 
 def page(base: Base, chance: random.Random) -> tuple[Files, str]:
@@ -146,129 +149,6 @@ def lie(base: Base, chance: random.Random) -> tuple[Files, str]:
 
 
 DAMAGES: dict[str, Callable[[Base, random.Random], tuple[Files, str]]] = {
-    one.__name__: one for one in (bit, bits, page, pages, short, log_cut, log_flip, log_zero, copy_hurt, lie)
+    one.__name__: one
+    for one in (bit, bits, letter, page, pages, short, log_cut, log_flip, log_zero, copy_hurt, lie)
 }
-
-
-class Outcome:
-    """What became of one damage.
-
-    Attributes:
-        reported: Anything was told.
-        lost: Half-hours of 30 minutes.
-        items: Items of the outbox that are composed anew.
-    """
-
-    def __init__(self) -> None:
-        self.reported = False
-        self.lost = 0
-        self.items = 0
-
-
-async def judge(folder: Path, base: Base, files: Files, *, again: bool) -> Outcome:
-    """Open what is left and hold it against what was promised.
-
-    Raises:
-        AssertionError: A promise is broken.
-    """
-    restore(folder, files)
-    outcome, path = Outcome(), folder / DB
-    store = await open_store(path)
-    try:
-        doubts = await store.doubts()
-        outcome.reported = bool(doubts or store.storage().notices)
-        different = await _half_hours(store, base, {
-            (one.length_ms, one.end_ms, one.property_id) for one in doubts if one.kind == "lost"
-        }, outcome)  # fmt: skip
-        different |= await _catalog(store, base)
-        different |= await _items(store, base, outcome)
-        assert outcome.reported or not different, f"silent: {different}"
-        await _goes_on(store)
-    finally:
-        await store.close()
-    if again:
-        store = await open_store(path)
-        findings = store.database.findings
-        await store.close()
-        assert not findings, f"found again: {findings.lines() if findings else ''}"
-    return outcome
-
-
-async def _half_hours(
-    store: SqliteStore, base: Base, named: set[tuple[int | None, int | None, int | None]], outcome: Outcome
-) -> set[str]:
-    different: set[str] = set()
-    missing: dict[int, int] = {}
-    for length in (QUARTER_MS, HALF_HOUR_MS):
-        bad: list[RowKey] = []
-        found = await store.half_hours(UtcMs(0), UtcMs(1 << 60), length_ms=length, damaged=bad)
-        assert not bad, f"wrong rows left: {bad[:3]}"
-        there = {RowKey(one.length_ms, one.end_ms, one.property_id, one.revision): one for one in found}
-        for key, one in there.items():
-            promised = base.promise.half_hours.get(key)
-            if one == promised:
-                continue
-            assert one.state is State.MISSING, f"wrong value as good: {one}, promised {promised}"
-            assert one.cause is Cause.DISK
-        for key, promised in base.promise.half_hours.items():
-            if key.length_ms == length and there.get(key) != promised:
-                different.add("half-hours")
-                if length == HALF_HOUR_MS:
-                    missing[key.property_id] = missing.get(key.property_id, 0) + 1
-                    outcome.lost += 1
-                elif key not in there:
-                    continue  # closed again from the samples: only what was closed by 30 minutes is copied
-                assert key[:3] in named, f"not named: {key}"
-    assert max(missing.values(), default=0) <= 1, f"more than one per channel: {missing}"
-    return different
-
-
-async def _catalog(store: SqliteStore, base: Base) -> set[str]:
-    promise, different = base.promise, set()
-    products, properties = await store.products(), await store.properties()
-    ids = {one.description.identity: int(one.id) for one in products}
-    ids |= {f"{one.product_id}/{one.description.key}": int(one.id) for one in properties}
-    ids |= {f"stream {stream}": 0 for _, stream in store.streams()}
-    if ids != promise.ids or any(one.description.decimals for one in properties):
-        different.add("ids")
-    for key, text in promise.texts.items():
-        if await store.get_state("uplink", key) != text:
-            different.add("texts")
-    if list(await store.epochs()) != promise.epochs:
-        different.add("epochs")
-    # Recoverable: all of it is in the second copy or in the database.
-    assert not different, f"not recovered: {different}"
-    return different
-
-
-async def _items(store: SqliteStore, base: Base, outcome: Outcome) -> set[str]:
-    different: set[str] = set()
-    composed = {stream: status.composed_ms or 0 for (_, stream), status in store.streams().items()}
-    pending = {
-        (item.stream, item.at_ms, item.payload)
-        for stream in "abc"
-        for item in await store.pending("far", stream, 9999)
-    }
-    assert pending <= base.promise.items.keys(), "an item that was never composed"
-    rows = await store.database.rows(
-        "SELECT name, at_ms, payload, state FROM outbox JOIN streams ON streams.id = stream_id"
-    )
-    there = {tuple(row[:3]): row[3] for row in rows}
-    for key, delivered in base.promise.items.items():
-        if key in there:
-            assert delivered or there[key] == 0, f"{key} was never delivered"
-            continue
-        different.add("items")
-        outcome.items += 1
-        assert composed[key[0]] < key[1], f"{key} is lost, and not composed anew: {composed}"
-    return different
-
-
-async def _goes_on(store: SqliteStore) -> None:
-    end = UtcMs(START + 400 * HALF_HOUR_MS)
-    rows = [
-        HalfHour(property_id=PropertyId(one), end_ms=end, value=Quantity(1)) for one in range(1, CHANNELS + 1)
-    ]
-    await store.keep(
-        Keep(now_ms=end, half_hours=rows, closed={(one.property_id, HALF_HOUR_MS): end for one in rows})
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from meterkast.model.delivery import Item, StreamStatus
@@ -86,3 +86,6 @@ class BookedStore(Store, Protocol):
 
     @property
     def books(self) -> Books: ...
+
+    def scan(self, now_ms: UtcMs) -> AsyncIterator[None]:
+        """Look at a part of all rows; see `SqliteStore.scan`."""

@@ -1,3 +1,5 @@
+-- Columns crc that no statement names are written by triggers of the connection: row_sums.py.
+
 -- Devices and their values. AUTOINCREMENT: an id is never used again, also after a row is gone.
 CREATE TABLE products (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -58,7 +60,8 @@ CREATE TABLE availabilities (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     product_id INTEGER NOT NULL REFERENCES products (id),
     status     TEXT NOT NULL,
-    at_ms      INTEGER NOT NULL
+    at_ms      INTEGER NOT NULL,
+    crc        INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX availabilities_product ON availabilities (product_id);
@@ -69,7 +72,8 @@ CREATE TABLE installation_messages (
     product_id INTEGER REFERENCES products (id),
     status     TEXT NOT NULL,
     at_ms      INTEGER NOT NULL,
-    detail     TEXT NOT NULL
+    detail     TEXT NOT NULL,
+    crc        INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Values on their way to devices. node_id is no reference: the row outlives its node.
@@ -84,7 +88,8 @@ CREATE TABLE pending_data (
     status        TEXT NOT NULL,
     at_ms         INTEGER NOT NULL,
     eta_ms        INTEGER,
-    detail        TEXT NOT NULL
+    detail        TEXT NOT NULL,
+    crc           INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX pending_data_open ON pending_data (id) WHERE status IN ('wakeup', 'sending');
@@ -122,7 +127,8 @@ CREATE TABLE boots (
     trust      TEXT NOT NULL,
     sources    TEXT NOT NULL,
     learned_ms INTEGER,
-    rtc_good   INTEGER NOT NULL
+    rtc_good   INTEGER NOT NULL,
+    crc        INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Blocks of a boot whose time is not known yet; their times are time since its start. Moved to blocks when
@@ -141,7 +147,8 @@ CREATE TABLE episodes (
     before_ms   INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL,
     readings    INTEGER NOT NULL,
-    registers   TEXT NOT NULL
+    registers   TEXT NOT NULL,
+    crc         INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- The key makes each closing append at the end of one B-tree: two or three pages, whatever the number of
@@ -179,7 +186,8 @@ CREATE TABLE seals (
     after_ms INTEGER NOT NULL,
     until_ms INTEGER NOT NULL,
     rows     INTEGER NOT NULL,
-    digest   TEXT NOT NULL
+    digest   TEXT NOT NULL,
+    crc      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Half-hours that were made after their day was sealed, and the later seal they went into; 0 while they wait.
@@ -188,6 +196,7 @@ CREATE TABLE amendments (
     property_id INTEGER NOT NULL,
     revision    INTEGER NOT NULL,
     seal        INTEGER NOT NULL,
+    crc         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (end_ms, property_id, revision)
 ) STRICT, WITHOUT ROWID;
 

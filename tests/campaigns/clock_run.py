@@ -333,8 +333,12 @@ async def run(story: Story, folder: Path) -> Ran:
         return await one.all()
     finally:
         await one.store.close()  # what failed leaves it open, and its thread would keep the process alive
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 assert HONEST.steps * STEP_MS > 2 * HALF_HOUR_MS, "the last phase closes what waits"

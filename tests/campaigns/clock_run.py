@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -328,13 +328,17 @@ class Run:
 
 async def run(story: Story, folder: Path) -> Ran:
     """Run a story in a folder of its own."""
-    path = folder / "story.db"
+    one = Run(story, folder / "story.db")
     try:
-        return await Run(story, path).all()
+        return await one.all()
     finally:
-        for end in ("", "-wal", "-shm", ".lock"):
-            with contextlib.suppress(FileNotFoundError):
-                (folder / f"story.db{end}").unlink()
+        await one.store.close()  # what failed leaves it open, and its thread would keep the process alive
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 assert HONEST.steps * STEP_MS > 2 * HALF_HOUR_MS, "the last phase closes what waits"

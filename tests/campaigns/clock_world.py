@@ -94,6 +94,7 @@ class Platform:
     urls: Sequence[str] = ()
     warnings: Sequence[str] = ()
     parallel = 1
+    continues = False
 
     def __post_init__(self) -> None:
         self.taken: list[tuple[str, UtcMs]] = []

@@ -79,7 +79,7 @@ class Platform:
 
     Args:
         now_ms: The true time.
-        clock_known: Whether the gateway's clock is known to be right; nothing may come while it is not.
+        clock_right: Whether the gateway knows the time; nothing may come while it is not.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class Platform:
         weather: Weather,
         seed: int,
         now_ms: Callable[[], UtcMs],
-        clock_known: Callable[[], bool],
+        clock_right: Callable[[], bool],
     ) -> None:
         self.far = Far(name)
         self._weather = weather
         self._chance = random.Random(f"{seed} {name}")
         self.now_ms = now_ms
-        self._clock_known = clock_known
+        self._clock_right = clock_right
 
     def chance(self, percent: float) -> bool:
         return self._chance.random() * 100 < percent
@@ -114,7 +114,7 @@ class Platform:
 
     def heard(self) -> None:
         """A message came in."""
-        if not self._clock_known():
+        if not self._clock_right():
             self.far.wrong.append(f"{self.far.name} {self.now_ms()}: sent under an unknown clock")
 
 

@@ -78,6 +78,20 @@ class Death(NamedTuple):
     synchronised_ms: UtcMs = UtcMs(0)
 
 
+class Step(NamedTuple):
+    """The system's clock is set wrongly for a while.
+
+    Attributes:
+        span: When.
+        by_ms: How far.
+        synchronised: The kernel says all the same that it is right: a time service lies.
+    """
+
+    span: Span
+    by_ms: int
+    synchronised: bool
+
+
 @dataclass(slots=True)
 class Rates:
     """How often, of a hundred messages, a platform does what it should not."""
@@ -103,6 +117,7 @@ class Weather:
         dead, asleep: By device of the radio network: it is out of reach, and known to be; it only says
             nothing.
         disk: When the disk refuses.
+        steps: Of the system's clock.
         deaths: Of processes, by time.
         resets: By channel: when its register begins again at 0.
         outliers: When the P1 meter sends one telegram with wrong registers.
@@ -117,11 +132,16 @@ class Weather:
     dead: dict[str, Spans] = field(default_factory=dict)
     asleep: dict[str, Spans] = field(default_factory=dict)
     disk: Spans = field(default_factory=Spans)
+    steps: list[Step] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     resets: dict[str, list[UtcMs]] = field(default_factory=dict)
     outliers: list[UtcMs] = field(default_factory=list)
     unknown: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+
+    def step_at(self, at_ms: int) -> Step | None:
+        """How the system's clock is set wrongly at that time; None where it is not."""
+        return next((one for one in self.steps if one.span.begin_ms <= at_ms < one.span.end_ms), None)
 
     def gap(self, span: Span, channels: Sequence[str], cause: Cause) -> None:
         """Expect it."""

@@ -8,21 +8,22 @@ import ctypes
 import hashlib
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
-from meterkast import clock as clock_module
+from meterkast import app
 from meterkast.app import Gateway
 from meterkast.config import Config, decode
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports import Keep, Trust
 from meterkast.proof.books import BookedStore
+from meterkast.timing.judgement import AGREE_MS
 from meterkast.uplinks import http
 from meterkast.uplinks.reset import session
 from meterkast_buffer.store import SqliteStore, open_store
@@ -31,7 +32,7 @@ from meterkast_drivers.p1 import driver as p1_driver
 from meterkast_drivers.p1 import port
 from meterkast_rig import configuration
 from meterkast_rig.virtual import sources, stories
-from meterkast_rig.virtual.clock import VirtualClock
+from meterkast_rig.virtual.clock import VirtualClock, VirtualMachine
 from meterkast_rig.virtual.inline_sqlite import Disk
 from meterkast_rig.virtual.loop import VirtualLoop
 from meterkast_rig.virtual.platforms import Platform, ResetPlatform, WatticsPlatform
@@ -128,9 +129,11 @@ class _World:
         self._order = random.Random(f"{seed} order")
         self._now_us = 0
         self._clock: VirtualClock | None = None
+        self._machine: VirtualMachine | None = None
+        self._boots = 0
         self._disk = Disk()
         site = Site(seed, start_ms, FLUSH_S * 1000, weather)
-        given = (weather, seed, self._now_ms, self._clock_known)
+        given = (weather, seed, self._now_ms, self._clock_right)
         self.run = Run(
             seed=seed,
             start_ms=start_ms,
@@ -145,8 +148,12 @@ class _World:
         now_us = self._loop.now_us if self._loop is not None else self._now_us
         return UtcMs(self._start_ms + now_us // 1000)
 
-    def _clock_known(self) -> bool:
-        return self._clock is not None and self._clock.is_synchronised
+    def _clock_right(self) -> bool:
+        """Whether the gateway knows the time, and rightly so."""
+        clock = self._clock
+        if clock is None or clock.trust is Trust.UNKNOWN:
+            return False
+        return abs(clock.now_ms() - self._now_ms()) <= AGREE_MS
 
     def live(self) -> Run:
         """All processes, one after the other; then what they left is read."""
@@ -177,7 +184,7 @@ class _World:
                 mock.patch.object(port, "open_port", sources.open_port),
                 # Thirty seconds are for meters that speak every ten; this one would be asked five times.
                 mock.patch.object(p1_driver, "SILENT_S", 1.5 * TELEGRAM_S),
-                mock.patch.object(clock_module, "kernel_synchronised", self._clock_known),
+                mock.patch.object(app.ControlSocket, "wanted", lambda _: False),
                 mock.patch.dict(KINDS, {"radio": sources.__name__}),
             ):
                 yield
@@ -190,8 +197,10 @@ class _World:
         """One process, from its birth (the end of the death before) to its own death."""
         begin_us = max(self._now_us, (born.back_ms - self._start_ms) * 1000)
         loop = self._loop = VirtualLoop(self._order, begin_us)
-        synchronised_us = (born.synchronised_ms - self._start_ms) * 1000
-        clock = self._clock = VirtualClock(loop, self._start_ms, born.wrong_ms, synchronised_us)
+        if self._machine is None or born.power_cut:
+            self._boots += 1
+            self._machine = VirtualMachine(self._start_ms, self._boots, begin_us, born, self._weather)
+        clock = self._clock = VirtualClock(self._machine.on(loop))
         stop = asyncio.Event()
         self._disk.die_after, self._disk.died = None, loop.stop
         at_s = (death.at_ms - self._start_ms) / 1000
@@ -201,7 +210,7 @@ class _World:
             loop.call_at(at_s, loop.stop)
         else:
             loop.call_at(at_s, partial(setattr, self._disk, "die_after", death.statements))
-        task = loop.create_task(self._gateway(clock, stop), name="gateway")
+        task = loop.create_task(self._gateway(clock, self._machine, stop), name="gateway")
         task.add_done_callback(lambda _: loop.stop())
         loop.run_forever()
         self._now_us = loop.now_us
@@ -211,12 +220,12 @@ class _World:
             loop.close()
         else:
             _forget(loop)
-            unknown_ms = None if clock.is_synchronised else born.back_ms
+            unknown_ms = born.back_ms if clock.trust is Trust.UNKNOWN else None
             self.run.site.record.died(self._now_ms(), unknown_ms)
             self._disk.abandon(self._path, power_cut=death.power_cut)
         self._loop = None
 
-    async def _gateway(self, clock: VirtualClock, stop: asyncio.Event) -> None:
+    async def _gateway(self, clock: VirtualClock, machine: VirtualMachine, stop: asyncio.Event) -> None:
         """What `app.main` does."""
         config = decode(
             Config,
@@ -234,7 +243,7 @@ class _World:
             half_hours_years=config.storage.half_hours_years,
         )
         try:
-            witness = _Witness(store, self.run.site)
+            witness = _Witness(store, self.run.site, machine.true_ms_of)
             # A cast: the witness passes everything on that it does not look at.
             gateway = Gateway(config, clock, cast(BookedStore, witness), DEVICE_ID)
             await gateway.run(stop, lambda url: None)
@@ -270,8 +279,9 @@ class _World:
 class _Witness:
     """The store, and a record of what it says is durable."""
 
-    def __init__(self, store: SqliteStore, site: Site) -> None:
+    def __init__(self, store: SqliteStore, site: Site, true_ms: Callable[[int], UtcMs]) -> None:
         self._store = store
+        self._true_ms = true_ms
         self._site = site
         self._sources: dict[int, str] = {}
 
@@ -285,6 +295,13 @@ class _Witness:
             for table in what.frames
             if (source := await self._source(table.layout[0].property_id))
             for at_ms in table.times
+        ]
+        # What has no time yet is durable all the same; it was measured when it was.
+        held += [
+            (source, batch.device_ms if batch.device_ms is not None else self._true_ms(batch.seen_ns))
+            for table in what.untimed
+            if (source := await self._source(table.layout[0].property_id))
+            for batch in table.batches()
         ]
         for source, at_ms in held:
             record.keeping(source, at_ms)

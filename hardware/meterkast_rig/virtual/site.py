@@ -17,8 +17,8 @@ from meterkast_rig.p1_telegram import stamp
 from meterkast_rig.virtual.weather import Weather
 
 ZONE_NAME = "Europe/Amsterdam"
-TELEGRAM_S = 120
-"""A telegram every two minutes: a year has 262,800 of them."""
+TELEGRAM_S = 300
+"""A telegram every five minutes: a year has 105,120 of them."""
 
 REPORT_S = {"plug": 300, "room": 600}
 CAPTURE_S = {"gas": 3600, "water": 300}

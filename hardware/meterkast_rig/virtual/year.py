@@ -21,6 +21,7 @@ from meterkast.config import Config, decode
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
+from meterkast.pipeline import examine
 from meterkast.ports import Keep, Trust
 from meterkast.proof.books import BookedStore
 from meterkast.timing.judgement import AGREE_MS
@@ -184,6 +185,8 @@ class _World:
                 mock.patch.object(port, "open_port", sources.open_port),
                 # Thirty seconds are for meters that speak every ten; this one would be asked five times.
                 mock.patch.object(p1_driver, "SILENT_S", 1.5 * TELEGRAM_S),
+                # What it looks for each minute shows only on the page, which is off.
+                mock.patch.object(examine, "LOOK_S", 1800.0),
                 mock.patch.object(app.ControlSocket, "wanted", lambda _: False),
                 mock.patch.dict(KINDS, {"radio": sources.__name__}),
             ):

@@ -44,7 +44,9 @@ class VirtualMachine:
             return (loop.now_us - self._booted_us) * 1000
 
         def wall_ns() -> int:
-            return (self._start_ms * 1000 + loop.now_us) * 1000 + self._off_ms(self._true_ms(loop)) * 1_000_000
+            return (self._start_ms * 1000 + loop.now_us) * 1000 + self._off_ms(
+                self._true_ms(loop)
+            ) * 1_000_000
 
         def synchronised() -> bool:
             return self._synchronised(self._true_ms(loop))
@@ -73,6 +75,6 @@ class VirtualClock(SystemClock):
     """The gateway's own clock, on a virtual loop."""
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110 - it may be set meanwhile
+        while (left_ms := at_ms - self.now_ms()) > 0:
             longest_s = 30.0 if self.trust is Trust.UNKNOWN else _LONGEST_S
             await asyncio.sleep(min(left_ms / 1000, longest_s))

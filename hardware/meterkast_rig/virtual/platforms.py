@@ -26,6 +26,9 @@ _HANG = 0.3
 
 _PORTAL = "<!doctype html><title>Guest network</title><form><button>I accept the terms</button></form>"
 
+_DISPUTE_MS = 60_000
+"""So long after a dispute began something may still come: the kernel is asked every 10 s, and waits end."""
+
 Values = Mapping[str, str]
 """Of one interval of a stream: the numbers as they were written, by parameter (and channel)."""
 
@@ -114,6 +117,9 @@ class Platform:
 
     def heard(self) -> None:
         """A message came in."""
+        dispute = self._weather.disputes.at(self.now_ms())
+        if dispute is not None and self.now_ms() > dispute.begin_ms + _DISPUTE_MS:
+            self.far.wrong.append(f"{self.far.name} {self.now_ms()}: sent in a dispute of the clocks")
         if not self._clock_right():
             self.far.wrong.append(f"{self.far.name} {self.now_ms()}: sent under an unknown clock")
 

@@ -92,6 +92,34 @@ class Step(NamedTuple):
     synchronised: bool
 
 
+class Break(NamedTuple):
+    """A register does not go on.
+
+    Attributes:
+        at_ms: When.
+        base: What it shows then.
+        swap: Another meter shows it; the same one was reset otherwise.
+    """
+
+    at_ms: UtcMs
+    base: int
+    swap: bool = False
+
+
+class Swap(NamedTuple):
+    """A meter is replaced, and that is signed off.
+
+    Attributes:
+        source: Which: electricity, gas, water, plug.
+        at_ms: When the new one takes over.
+        signed_ms: When a person says so.
+    """
+
+    source: str
+    at_ms: UtcMs
+    signed_ms: UtcMs
+
+
 @dataclass(slots=True)
 class Rates:
     """How often, of a hundred messages, a platform does what it should not."""
@@ -119,9 +147,12 @@ class Weather:
         disk: When the disk refuses.
         steps: Of the system's clock.
         deaths: Of processes, by time.
-        resets: By channel: when its register begins again at 0.
+        breaks: By channel: where its register does not go on, by time.
+        rollovers: By channel: when its register has shown all that it can; once at most, before any break.
+        swaps: Of meters, by time.
+        disputes: When the sources of the time disagree: nothing may be sent.
+        never: When a boot ran that never learned the time: its readings are lost.
         outliers: When the P1 meter sends one telegram with wrong registers.
-        unknown: When a process did not know the time.
         gaps: What the ledger must say of it.
     """
 
@@ -134,9 +165,12 @@ class Weather:
     disk: Spans = field(default_factory=Spans)
     steps: list[Step] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
-    resets: dict[str, list[UtcMs]] = field(default_factory=dict)
+    breaks: dict[str, list[Break]] = field(default_factory=dict)
+    rollovers: dict[str, UtcMs] = field(default_factory=dict)
+    swaps: list[Swap] = field(default_factory=list)
+    disputes: Spans = field(default_factory=Spans)
+    never: Spans = field(default_factory=Spans)
     outliers: list[UtcMs] = field(default_factory=list)
-    unknown: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
     def step_at(self, at_ms: int) -> Step | None:

@@ -71,6 +71,20 @@ class Commissioning:
             self._owed[made.uplink, made.stream, made.name] = made
             self._changes.append(made)
 
+    def moved(self, stream: Stream, new: Mapping[PropertyId, PropertyId], at_ms: UtcMs) -> None:
+        """A meter took another one's place: what is owed is the new one's from an instant on.
+
+        Args:
+            new: The new meter's properties by the old one's.
+        """
+        for one in list(self._owed.values()):
+            properties = tuple(new.get(prop, prop) for prop in one.properties)
+            if (one.uplink, one.stream) == (stream.uplink, stream.name) and properties != one.properties:
+                self._end(one, at_ms)
+                made = replace(one, properties=properties, from_ms=max(at_ms, one.from_ms))
+                self._owed[made.uplink, made.stream, made.name] = made
+                self._changes.append(made)
+
     def changes(self) -> list[Channel]:
         """What is to be kept, in that order; given out once."""
         changes, self._changes = self._changes, []

@@ -111,7 +111,15 @@ class Keeper:
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
         self.properties: dict[PropertyId, Property] = {}
-        self.meters = Meters(self.products, self.properties, closing, clock, self._recall, auto=auto_swap)
+        self.meters = Meters(
+            self.products,
+            self.properties,
+            closing,
+            clock,
+            self._recall,
+            self._commissioning.moved,
+            auto=auto_swap,
+        )
         self.tariffs = Tariffs()
         self._boots = Boots(store, clock, intake, outages)
         self.reach = Reach(store, clock, outages, self.meters)
@@ -346,7 +354,7 @@ class Keeper:
         # What was read while the time was unknown has its time by now: nothing is missing for that since.
         known = self._intake.trusted_since_ms is not None
         self._outages.trusted_since_ms = self._intake.started_ms if known else None
-        self._outages.started_ms = self._intake.started_ms
+        self._outages.started(self._intake.started_ms)
 
     async def _learn(self) -> None:
         """The time is known: what was kept without it is timed and closed, block by block."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from meterkast.model.datatypes import Kind
+from meterkast.model.delivery import Stream
 from meterkast.model.epoch import Epoch
 from meterkast.model.life import Life
 from meterkast.model.product import Product, ProductId, Property, PropertyId
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 AUTO = "auto"
 """Who signs a swap off where the configuration leaves it to the gateway."""
 
+Moved = Callable[[Stream, Mapping[PropertyId, PropertyId], UtcMs], None]
+"""A stream is made of other properties from an instant on: new by old."""
+
 Recall = Callable[[UtcMs, int, Sequence[PropertyId]], Awaitable[None]]
 """Brings what was closed after an instant, of that length and those properties, back into memory."""
 
@@ -39,6 +43,7 @@ class Meters:
         products, properties: All that are known; the keeper's own.
         closing: Where readings, epochs and streams are.
         recall: Reads closed intervals from the store.
+        moved: Is told what a swap that was signed off changes.
         auto: Swaps need no person's word.
     """
 
@@ -49,6 +54,7 @@ class Meters:
         closing: Closing,
         clock: Clock,
         recall: Recall,
+        moved: Moved,
         *,
         auto: bool,
     ) -> None:
@@ -57,6 +63,7 @@ class Meters:
         self.closing = closing
         self._clock = clock
         self._recall = recall
+        self._moved = moved
         self._auto = auto
         self._lives: dict[ProductId, Life] = {}
         self._changed: dict[ProductId, Life] = {}
@@ -150,7 +157,10 @@ class Meters:
 
     async def sign(self, plan: SwapPlan) -> None:
         """A swap is signed off: what was held is composed with the next transaction, which keeps it all."""
-        now_ms = self._clock.now_ms()
+        now_ms, grid = self._clock.now_ms(), self.closing.grid
+        # The interval across the swap is the new meter's where that was read in it; asked before the epochs
+        # say when it was hung.
+        read_ms = grid.end_of(UtcMs(max(plan.at_ms, self.first_ms(plan.new) or plan.at_ms)))
         for epoch in plan.epochs:
             self.closing.sign(epoch)
         self._put(
@@ -170,9 +180,11 @@ class Meters:
                 and (follower := self.follower(property_id, plan.new)) is not None
             }
             if new:
+                moved = {bound_to: new[one] for one, bound_to in bound.bindings.items() if one in new}
                 bound.bindings = {**bound.bindings, **new}
                 properties = tuple(dict.fromkeys(bound.bindings.values()))
                 bound.stream = replace(bound.stream, properties=properties)
+                self._moved(bound.stream, moved, grid.start_of(read_ms, bound.stream.length_ms))
                 if not self._held(bound):
                     await self._go_on(bound)
         log.info("meter swap signed off", extra={"old": plan.old, "new": plan.new, "by": plan.by})

@@ -41,6 +41,19 @@ class Outages:
         self._unreachable: dict[ProductId, Spells] = {}
         self._removed: dict[ProductId, Spells] = {}
 
+    def started(self, at_ms: UtcMs) -> None:
+        """This run began then, as is known now; what it noted while the clock was unknown moves with it."""
+        by_ms, before_ms = at_ms - self.started_ms, self.started_ms
+        for spells in chain(self._lost.values(), self._unreachable.values(), self._removed.values()):
+            for number, (since, until) in enumerate(spells):
+                # What lies before this run is of an earlier one, what lies after its begin was noted rightly.
+                if before_ms <= since < at_ms or by_ms < 0 <= since - before_ms:
+                    since = UtcMs(since + by_ms)
+                if until is not None and (before_ms <= until < at_ms or by_ms < 0 <= until - before_ms):
+                    until = UtcMs(until + by_ms)
+                spells[number] = since, until
+        self.started_ms = at_ms
+
     def ran(self, since_ms: UtcMs, until_ms: UtcMs) -> None:
         """An earlier run of this boot was on then."""
         self._ran.append((since_ms, until_ms))

@@ -71,8 +71,8 @@ class Disk:
         if connection is not None:
             connection.drop()
         # The dead process holds its files open, and a lock on one of them: they lose their names.
-        for old in path.parent.glob(path.name + "*"):
-            old.unlink()
+        for suffix in ("", "-wal", "-shm", ".lock"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{kept}{suffix}").rename(f"{path}{suffix}")
@@ -117,8 +117,8 @@ class InlineConnection(aiosqlite.Connection):
             await self._dies()
             if not statement.startswith(("PRAGMA", "BEGIN")) and self._disk.refuses():
                 raise _full()
-            if statement.startswith("PRAGMA synchronous"):
-                self._full = statement.endswith("FULL")
+        elif args and str(args[0]).startswith("PRAGMA synchronous"):
+            self._full = args[0].endswith("FULL")
         result = fn(*args, **kwargs)
         if name == "commit" and self._full:
             self._synced = self._log(self._path)

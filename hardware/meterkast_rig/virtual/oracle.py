@@ -12,12 +12,13 @@ from itertools import pairwise
 
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, UtcMs, iso_utc
+from meterkast.proof.ledger import Handed
+from meterkast_rig.virtual.counters import Life, Lines, lines_of
 from meterkast_rig.virtual.platforms import Values
-from meterkast_rig.virtual.site import CAPTURE_S, CHANNELS, SOURCE, Meters, Site, captured
+from meterkast_rig.virtual.site import CAPTURE_S, CHANNELS, SOURCE, TOTALS, Meters, captured
 from meterkast_rig.virtual.sources import PROPERTIES
 from meterkast_rig.virtual.year import Run
 
-TOTALS = {"import_total": ("import_t1", "import_t2"), "export_total": ("export_t1", "export_t2")}
 _HOLD_MS = PROPERTIES["room"].fresh_ms
 _NOT_DUE_MS = 2 * HOUR_MS
 _CLOSED_MS = 3 * HOUR_MS
@@ -29,12 +30,16 @@ _STREAMS: Mapping[str, Mapping[str, tuple[str, int]]] = {
         "power_consumption/export": ("export_total", 3),
     },
     "water": {"water_flow/water": ("water", 0)},
+    "sub": {"power_consumption/plug": ("plug", 3)},
     "air": {"temp": ("room", 0)},
     "t1": {"pC_1": ("import_t1", 0)},
     "gas": {"value": ("gas", 0)},
     "plug": {"value": ("plug", 0)},
 }
 """What each stream is made of: by its parameter the channel, and the power of ten of the platform's unit."""
+
+_CONTINUED = ("mains", "water", "sub")
+"""RESET's streams of registers go on whatever the meters do; at Wattics they are as the meter shows them."""
 
 
 @dataclass(slots=True)
@@ -59,15 +64,22 @@ def judge(run: Run) -> Verdict:
     verdict.wrong += run.site.record.wrong + run.reset.far.wrong + run.wattics.far.wrong
     if run.backlog or run.quarantined:
         verdict.wrong.append(f"not delivered: {run.backlog} items wait, {run.quarantined} are set aside")
-    rows = _by_channel(run)
+    verdict.wrong += run.refused
+    lines = lines_of(run)
+    found: dict[str, _Channel] = {}
     for channel in (*CHANNELS, *TOTALS):
-        judged = _Channel(run.site, channel, verdict)
-        judged.rows(rows[channel], run.end_ms)
-        if channel != "room":
-            judged.conserved(rows[channel])
+        if channel not in lines:
+            verdict.wrong.append(f"{channel}: nothing is there")
+            continue
+        judged = found[channel] = _Channel(run, channel, lines[channel], verdict)
+        judged.rows(run.end_ms)
+        if judged.life is not None:
+            verdict.wrong += judged.life.wrong
+            judged.conserved(judged.life)
+    _ledger(run, found, verdict)
     for platform in (run.reset, run.wattics):
         for stream, taken in platform.far.streams.items():
-            _stream(run, stream, taken, rows, verdict)
+            _stream(run, stream, taken, found, verdict)
             verdict.counts["delivered"] += len(taken)
         verdict.counts["repeated"] += platform.far.repeated
     missing = set(_STREAMS) - {*run.reset.far.streams, *run.wattics.far.streams}
@@ -79,15 +91,17 @@ def judge(run: Run) -> Verdict:
 class _Channel:
     """One channel's half-hours against the truth."""
 
-    def __init__(self, site: Site, channel: str, verdict: Verdict) -> None:
-        parts = TOTALS.get(channel, (channel,))
+    def __init__(self, run: Run, channel: str, lines: Lines, verdict: Verdict) -> None:
+        site, parts = run.site, TOTALS.get(channel, (channel,))
         source = site.record.sources[SOURCE[parts[0]]]
+        self.lines = lines
         self.site = site
         self.channel = channel
         self.verdict = verdict
         self._parts = parts
         self._certain = self._good(source.kept)
         self._unsure = frozenset(self._good(source.unsure))
+        self.life = None if channel == "room" else Life(run, channel, lines, self._certain)
 
     def _good(self, times: Iterable[int]) -> list[int]:
         return sorted(at for at in times if not any(self.site.is_outlier(one, at) for one in self._parts))
@@ -99,9 +113,9 @@ class _Channel:
         """When the readings of (start, end] were measured that the gateway was given and promised to keep."""
         return self._certain[bisect_right(self._certain, start_ms) : bisect_right(self._certain, end_ms)]
 
-    def rows(self, rows: Sequence[HalfHour], until_ms: int) -> None:
+    def rows(self, until_ms: int) -> None:
         """Every half-hour since the first reading is there, and right, or missing for the right cause."""
-        grid, say = self.site.grid, self.verdict.say
+        grid, say, rows = self.site.grid, self.verdict.say, self.lines.rows
         first = grid.end_of(UtcMs(self._certain[0]))
         if not rows or rows[0].end_ms != first:
             say(self.channel, first, "the first half-hour is not there")
@@ -117,6 +131,14 @@ class _Channel:
             if row.cause is not None:
                 self.verdict.counts[str(row.cause)] += 1
             self._row(row, row.end_ms - HALF_HOUR_MS)
+        for row in (row for meter in self.lines.meters for row in meter):
+            # Of a swapped meter there may be one more: what both showed in the half-hour across the swap.
+            if (
+                row.value is not None
+                and row.taken_ms is not None
+                and row.value.whole != self.value(row.taken_ms)
+            ):
+                self._say(row, f"is {row.value} instead of {self.value(row.taken_ms)}")
 
     def _row(self, row: HalfHour, start_ms: int) -> None:
         inside = self.readings(start_ms, row.end_ms)
@@ -175,8 +197,6 @@ class _Channel:
             # is: the driver takes all of a DSMR 4 meter's for hourly, and two hours without any for silence.
             if self.readings(row.end_ms - _NOT_DUE_MS, start_ms) or not self._due(start_ms, row.end_ms):
                 allowed |= {Cause.NOT_DUE}
-            if any(span.overlap_ms(start_ms, row.end_ms) for span in self.site.weather.unknown):
-                allowed |= {Cause.CLOCK_UNKNOWN}
         if row.cause not in allowed:
             causes = ", ".join(map(str, allowed)) or "no reason to be missing"
             self._say(row, f"missing for {row.cause} instead of {causes}")
@@ -184,9 +204,12 @@ class _Channel:
     def _due(self, start_ms: int, end_ms: int) -> bool:
         return captured(self.channel, end_ms) > start_ms
 
-    def conserved(self, rows: Sequence[HalfHour]) -> None:
-        """What the half-hours add up to is what the meter counted, exactly."""
-        meters, resets = self.site.meters, self._resets()
+    def conserved(self, life: Life) -> None:
+        """What the half-hours add up to, as a register that goes on, is what the meters counted, exactly.
+
+        Of a reset what was counted between the last reading before it and the first one after it is lost.
+        """
+        meters, rows = self.site.meters, self.lines.rows
         measured = [row for row in rows if row.value is not None and row.taken_ms is not None]
         added = counted = 0
         for before, after in pairwise(measured):
@@ -194,11 +217,13 @@ class _Channel:
                 continue
             if before.taken_ms is None or after.taken_ms is None:
                 continue
-            if any(before.taken_ms < at <= after.taken_ms for at in resets):
-                continue
-            added += after.value.whole - before.value.whole
+            grown = after.value.whole + life.offset(after) - before.value.whole - life.offset(before)
+            added += grown
             counted += self._counted(meters, after.taken_ms) - self._counted(meters, before.taken_ms)
-            if after.value.whole < before.value.whole:
+            for since_ms, until_ms in life.lost:
+                if before.taken_ms < until_ms <= after.taken_ms:
+                    counted -= self._counted(meters, until_ms) - self._counted(meters, since_ms)
+            if grown < 0:
                 self._say(after, "the register fell")
         self.verdict.counts["conserved"] += added
         if added != counted:
@@ -207,64 +232,75 @@ class _Channel:
     def _counted(self, meters: Meters, at_ms: int) -> int:
         return sum(meters.counted(part, at_ms) for part in self._parts)
 
-    def _resets(self) -> Sequence[int]:
-        return [at for part in self._parts for at in self.site.weather.resets.get(part, ())]
-
     def _say(self, row: HalfHour, what: str) -> None:
         self.verdict.say(self.channel, row.end_ms, f"revision {row.revision}: {what}")
 
 
-def _by_channel(run: Run) -> dict[str, Sequence[HalfHour]]:
-    names: dict[int, str] = {}
-    for (identity, key), number in run.keys.items():
-        names[number] = {
-            "p1:G": "gas",
-            "p1:W": "water",
-            "radi": {"radio:2": "plug", "radio:3": "room"}.get(identity, ""),
-        }.get(identity[:4], key)
-    rows: dict[str, list[HalfHour]] = {}
-    for row in run.half_hours:
-        rows.setdefault(names[row.property_id], []).append(row)
-    return {channel: rows.get(channel, []) for channel in (*CHANNELS, *TOTALS)}
+def _ledger(run: Run, found: Mapping[str, _Channel], verdict: Verdict) -> None:
+    """The ledger has an entry for each half-hour of each channel that is owed, and says what was judged."""
+    for (stream, name), entries in run.entries.items():
+        parameters = _STREAMS[stream]
+        parameter = name if name in parameters else "/".join(reversed(name.split("/")))
+        rows = {row.end_ms: row for row in found[parameters[parameter][0]].lines.rows}
+        for before, entry in pairwise(entries):
+            if entry.end_ms != run.site.grid.next_end(before.end_ms):
+                verdict.say(f"ledger {stream} {name}", entry.end_ms, f"follows {iso_utc(before.end_ms)}")
+        if entries[-1].end_ms < run.end_ms - HALF_HOUR_MS:
+            verdict.say(f"ledger {stream} {name}", entries[-1].end_ms, "is the last")
+        for entry in entries:
+            if entry.end_ms > run.end_ms - _CLOSED_MS:
+                break
+            verdict.counts["ledger"] += 1
+            row = rows.get(entry.end_ms)
+            if row is None or (str(entry.standing), entry.cause) != (str(row.state), row.cause):
+                said = None if row is None else (str(row.state), str(row.cause))
+                verdict.say(
+                    f"ledger {stream} {name}",
+                    entry.end_ms,
+                    f"{entry.standing}, {entry.cause}; the half-hour is {said}",
+                )
+            elif row.state is State.MEASURED and entry.handed is not Handed.DELIVERED:
+                verdict.say(f"ledger {stream} {name}", entry.end_ms, f"{entry.handed}")
 
 
 def _stream(
-    run: Run,
-    stream: str,
-    taken: Mapping[UtcMs, Values],
-    rows: Mapping[str, Sequence[HalfHour]],
-    verdict: Verdict,
+    run: Run, stream: str, taken: Mapping[UtcMs, Values], found: Mapping[str, _Channel], verdict: Verdict
 ) -> None:
     """A platform has every half-hour of a stream that was closed with a value, with that value."""
     first = next(iter(taken))
     if first > run.start_ms + 2 * HOUR_MS:
         verdict.say(stream, first, "is the first at the platform")
-    parameters = _STREAMS[stream]
-    wanted: dict[UtcMs, dict[str, HalfHour]] = {}
-    for parameter, (channel, _) in parameters.items():
-        for row in rows[channel]:
+    wanted: set[UtcMs] = set()
+    for parameter, (channel, power) in _STREAMS[stream].items():
+        judged = found[channel]
+        for row in judged.lines.rows:
             if row.end_ms >= first:
-                wanted.setdefault(row.end_ms, {})[parameter] = row
-    for end_ms, found in wanted.items():
-        values = taken.get(end_ms, {})
-        for parameter, row in found.items():
-            channel, power = parameters[parameter]
-            _value(run, verdict, f"{stream} {parameter}", row, values.get(parameter), channel, power)
-    for end_ms in taken.keys() - wanted.keys():
+                wanted.add(row.end_ms)
+                sent = taken.get(row.end_ms, {}).get(parameter)
+                _value(verdict, f"{stream} {parameter}", row, sent, judged, power, stream in _CONTINUED)
+    for end_ms in taken.keys() - wanted:
         verdict.say(stream, end_ms, "is at the platform, and was never closed")
 
 
 def _value(
-    run: Run, verdict: Verdict, name: str, row: HalfHour, sent: str | None, channel: str, power: int
+    verdict: Verdict,
+    name: str,
+    row: HalfHour,
+    sent: str | None,
+    judged: _Channel,
+    power: int,
+    continued: bool,
 ) -> None:
+    offset = judged.life.offset(row) if continued and judged.life is not None else 0
     if row.revision:
         # Frozen when it was closed: what came later is in the database alone.
-        judged = _Channel(run.site, channel, verdict)
-        then = {judged.value(at) for at in judged.readings(row.end_ms - HALF_HOUR_MS, row.end_ms)}
+        then = {judged.value(at) + offset for at in judged.readings(row.end_ms - HALF_HOUR_MS, row.end_ms)}
         if sent is not None and Decimal(sent).scaleb(power) not in then:
             verdict.say(name, row.end_ms, f"{sent} was sent, and never read")
         return
-    expected = row.value.decimal(power) if row.state is State.MEASURED and row.value else None
+    expected = None
+    if row.state is State.MEASURED and row.value is not None:
+        expected = row.value.decimal(power) + Decimal(offset).scaleb(-power)
     if expected is None:
         if sent is not None:
             verdict.say(name, row.end_ms, f"{sent} was sent, and it is {row.state}")

@@ -26,6 +26,9 @@ _HANG = 0.3
 
 _PORTAL = "<!doctype html><title>Guest network</title><form><button>I accept the terms</button></form>"
 
+_DISPUTE_MS = 60_000
+"""So long after a dispute began something may still come: the kernel is asked every 10 s, and waits end."""
+
 Values = Mapping[str, str]
 """Of one interval of a stream: the numbers as they were written, by parameter (and channel)."""
 
@@ -79,7 +82,7 @@ class Platform:
 
     Args:
         now_ms: The true time.
-        clock_known: Whether the gateway's clock is known to be right; nothing may come while it is not.
+        clock_right: Whether the gateway knows the time; nothing may come while it is not.
     """
 
     def __init__(
@@ -88,13 +91,13 @@ class Platform:
         weather: Weather,
         seed: int,
         now_ms: Callable[[], UtcMs],
-        clock_known: Callable[[], bool],
+        clock_right: Callable[[], bool],
     ) -> None:
         self.far = Far(name)
         self._weather = weather
         self._chance = random.Random(f"{seed} {name}")
         self.now_ms = now_ms
-        self._clock_known = clock_known
+        self._clock_right = clock_right
 
     def chance(self, percent: float) -> bool:
         return self._chance.random() * 100 < percent
@@ -114,7 +117,10 @@ class Platform:
 
     def heard(self) -> None:
         """A message came in."""
-        if not self._clock_known():
+        dispute = self._weather.disputes.at(self.now_ms())
+        if dispute is not None and self.now_ms() > dispute.begin_ms + _DISPUTE_MS:
+            self.far.wrong.append(f"{self.far.name} {self.now_ms()}: sent in a dispute of the clocks")
+        if not self._clock_right():
             self.far.wrong.append(f"{self.far.name} {self.now_ms()}: sent under an unknown clock")
 
 

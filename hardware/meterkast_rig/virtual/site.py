@@ -14,11 +14,11 @@ from meterkast.model.time import MINUTE_MS, Grid, UtcMs, zone
 from meterkast_drivers.p1.crc import fastest_arc
 from meterkast_rig.p1_household import QUARTER_S, Totals, household, mix
 from meterkast_rig.p1_telegram import stamp
-from meterkast_rig.virtual.weather import Weather
+from meterkast_rig.virtual.weather import Break, Swap, Weather
 
 ZONE_NAME = "Europe/Amsterdam"
-TELEGRAM_S = 120
-"""A telegram every two minutes: a year has 262,800 of them."""
+TELEGRAM_S = 300
+"""A telegram every five minutes: a year has 105,120 of them."""
 
 REPORT_S = {"plug": 300, "room": 600}
 CAPTURE_S = {"gas": 3600, "water": 300}
@@ -34,7 +34,14 @@ SOURCE = {
 """What a channel's readings come with: one telegram has all four registers."""
 
 _PLACE = {"import_t1": 0, "import_t2": 1, "export_t1": 2, "export_t2": 3, "gas": 4, "water": 5}
+TOTALS = {"import_total": ("import_t1", "import_t2"), "export_total": ("export_t1", "export_t2")}
+KEY = {"gas": "volume", "water": "volume", "plug": "energy", "room": "temperature"}
+"""A channel's key at its product, where it has another name there."""
+
 _OUTLIER_WH = 70_000_000
+
+SIZE = {**dict.fromkeys(ELECTRICITY, 10**9), "gas": 10**8, "water": 10**8, "plug": 10**9}
+"""Where a register begins again at 0: it shows so many digits."""
 
 
 class Meters:
@@ -48,16 +55,40 @@ class Meters:
         self._crc = fastest_arc()  # the rig's own takes half a minute of a year
 
     def value(self, channel: str, at_ms: int) -> int:
-        """What the meter shows: Wh, L, or tenths of °C."""
+        """What the meter in use shows: Wh, L, or tenths of °C."""
         if channel == "room":
             return 170 + mix(self.seed, at_ms // (REPORT_S["room"] * 1000)) % 60
-        return self.counted(channel, at_ms) - self._since(channel, at_ms)
+        return self._shows(channel, at_ms, self.counted(channel, at_ms))
+
+    def _shows(self, channel: str, at_ms: int, counted: int) -> int:
+        size = SIZE.get(channel, 1 << 62)
+        broke = self.broke(channel, at_ms)
+        if broke is not None:
+            return (broke.base + counted - self.counted(channel, broke.at_ms)) % size
+        if (rolls_ms := self._weather.rollovers.get(channel)) is not None:
+            return (counted - self.counted(channel, rolls_ms)) % size
+        return counted % size
+
+    def broke(self, channel: str, at_ms: int) -> Break | None:
+        """The newest break of a register before an instant."""
+        broken = [one for one in self._weather.breaks.get(channel, ()) if one.at_ms <= at_ms]
+        return broken[-1] if broken else None
+
+    def old_face(self, channel: str, at_ms: UtcMs) -> int:
+        """What a meter showed that is taken down at that instant."""
+        return (
+            self.value(channel, at_ms - 1) + self.counted(channel, at_ms) - self.counted(channel, at_ms - 1)
+        )
+
+    def generation(self, source: str, at_ms: int) -> int:
+        """How many meters were there before."""
+        return sum(1 for one in self._weather.swaps if one.source == source and one.at_ms <= at_ms)
 
     def telegram(self, at_ms: UtcMs, *, outlier: bool) -> bytes:
         """The P1 telegram of an instant, DSMR 4.2, as short as one may be."""
         second = at_ms // 1000
         moment = self._home.at(second)
-        registers = [_shown(one, moment.totals) - self._since(one, at_ms) for one in ELECTRICITY]
+        registers = [self._shows(one, at_ms, _shown(one, moment.totals)) for one in ELECTRICITY]
         if outlier:
             registers[0] += _OUTLIER_WH
         names = ("1.8.1", "1.8.2", "2.8.1", "2.8.2")
@@ -66,7 +97,7 @@ class Meters:
             "",
             "1-3:0.2.8(42)",
             f"0-0:1.0.0({stamp(second)})",
-            f"0-0:96.1.1({_identifier('E', self.seed)})",
+            f"0-0:96.1.1({self._identifier('electricity', at_ms)})",
             *(
                 f"1-0:{name}({wh // 1000:06d}.{wh % 1000:03d}*kWh)"
                 for name, wh in zip(names, registers, strict=True)
@@ -86,7 +117,7 @@ class Meters:
         volume = self.value(channel, captured_ms)
         return [
             f"0-{number}:24.1.0({kind})",
-            f"0-{number}:96.1.0({_identifier(channel[0].upper(), self.seed)})",
+            f"0-{number}:96.1.0({self._identifier(channel, at_ms)})",
             f"0-{number}:24.2.1({stamp(captured_ms // 1000)})({volume // 1000:05d}.{volume % 1000:03d}*m3)",
         ]
 
@@ -95,9 +126,13 @@ class Meters:
         home = self._plug_home if channel == "plug" else self._home
         return _shown(channel, home.at(at_ms // 1000).totals)
 
-    def _since(self, channel: str, at_ms: int) -> int:
-        begun = [at for at in self._weather.resets.get(channel, ()) if at <= at_ms]
-        return self.counted(channel, begun[-1]) if begun else 0
+    def _identifier(self, source: str, at_ms: int) -> str:
+        serial = self.serial(source, self.generation(source, at_ms))
+        return serial.encode().hex().upper()
+
+    def serial(self, source: str, generation: int) -> str:
+        """What is written on a meter of the P1 port."""
+        return f"{source[0].upper()}{generation:04d}{self.seed % 10**10:010d}25"
 
 
 def _shown(channel: str, totals: Totals) -> int:
@@ -162,6 +197,16 @@ class Record:
             self.wrong.append(f"{source} {at_ms}: kept, and never handed in")
         found.kept.add(at_ms)
 
+    def untimed(self, source: str, at_ms: int) -> None:
+        """It is durable, but when it was measured is not known yet."""
+        if self._weather.never.at(at_ms) is None:
+            self.kept(source, at_ms)
+        else:
+            found = self.sources[source]
+            found.unsure.discard(at_ms)
+            found.handed.pop(at_ms, None)
+            found.lost.add(at_ms)
+
     def refused(self, source: str, at_ms: int) -> None:
         """The store has said that it is not."""
         self.sources[source].unsure.discard(at_ms)
@@ -199,7 +244,9 @@ class Site:
         record = self.record
         record.handed("electricity", at_ms, now_ms)
         for channel in CAPTURE_S:
-            record.handed(channel, captured(channel, at_ms), now_ms)
+            captured_ms = captured(channel, at_ms)
+            if self.meters.generation(channel, captured_ms) == self.meters.generation(channel, at_ms):
+                record.handed(channel, captured_ms, now_ms)
         return self.meters.telegram(at_ms, outlier=at_ms in self._outliers)
 
     def is_outlier(self, channel: str, at_ms: int) -> bool:
@@ -213,5 +260,9 @@ def report_ms(device: str, number: int, seed: int) -> UtcMs:
     return UtcMs(number * step_ms + mix(seed, number) % 20_000)
 
 
-def _identifier(kind: str, seed: int) -> str:
-    return f"{kind}0000{seed % 10**10:010d}25".encode().hex().upper()
+def names_of(site: Site, swap: Swap) -> tuple[str, str]:
+    """The old and the new meter, as a person calls them."""
+    new = site.meters.generation(swap.source, swap.at_ms)
+    if swap.source == "plug":
+        return f"radio:{10 * new - 8}", f"radio:{10 * new + 2}"
+    return site.meters.serial(swap.source, new - 1), site.meters.serial(swap.source, new)

@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import cast
 
 from meterkast.config import Settings as Base
@@ -31,12 +32,12 @@ from meterkast.model.units import Unit
 from meterkast.ports import Catalog, Clock, Driver, DriverStatus, Emit, Inventory, LinkState
 from meterkast_drivers.p1 import port
 from meterkast_rig.virtual.loop import VirtualLoop
-from meterkast_rig.virtual.site import REPORT_S, TELEGRAM_S, Site, report_ms
+from meterkast_rig.virtual.site import REPORT_S, SIZE, TELEGRAM_S, Site, report_ms
 from meterkast_rig.virtual.weather import Spans
 
 _TELEGRAM_MS = TELEGRAM_S * 1000
-_WIRE_MS = 300
-"""From the telegram's stamp to its last byte."""
+_WIRE_MS = 0
+"""From the telegram's stamp to its last byte: none, so that a clock that follows the stamps is exact too."""
 
 _FOREVER_MS = 1 << 52
 _NEVER = Spans()
@@ -120,7 +121,17 @@ class Radio:
                 group.create_task(self._device(number, device, emit))
 
     async def _device(self, number: int, device: str, emit: Emit) -> None:
-        product, found = await self._inventory.declare(PRODUCTS[device], (PROPERTIES[device],))
+        """The devices in one place, one after the other."""
+        while True:
+            now_ms = _now_ms(self._site)
+            swaps = [one.at_ms for one in self._site.weather.swaps if one.source == device]
+            until_ms = min((at_ms for at_ms in swaps if at_ms > now_ms), default=_FOREVER_MS)
+            generation = self._site.meters.generation(device, now_ms)
+            await self._one(number + 10 * generation, device, emit, until_ms)
+
+    async def _one(self, number: int, device: str, emit: Emit, until_ms: int) -> None:
+        description = replace(PRODUCTS[device], identity=f"radio:{number}")
+        product, found = await self._inventory.declare(description, (PROPERTIES[device],))
         await self._inventory.declare_node(
             NodeDescription(
                 identity=product.description.identity,
@@ -131,12 +142,11 @@ class Radio:
         )
         layout: Layout = (ReadingColumn(found[PROPERTIES[device].key].id, PROPERTIES[device].decimals),)
         dead = self._site.weather.dead.get(device, _NEVER)
-        while True:
-            now_ms = _now_ms(self._site)
+        while (now_ms := _now_ms(self._site)) < until_ms:
             away = dead.at(now_ms)
             status = Availability.UNREACHABLE if away else Availability.AVAILABLE
             await self._inventory.available(product.id, status, self._clock.now_ms())
-            change_ms = dead.next_change_ms(now_ms, _FOREVER_MS)
+            change_ms = dead.next_change_ms(now_ms, until_ms)
             if away:
                 await self._sleep_until(change_ms)
             else:
@@ -175,6 +185,7 @@ PROPERTIES: Mapping[str, PropertyDescription] = {
         name="Energy",
         datatype=ENERGY_CONSUMED,
         unit=Unit.WATT_HOUR,
+        rolls_at=SIZE["plug"],
         fresh_ms=2 * REPORT_S["plug"] * 1000,
     ),
     "room": PropertyDescription(

@@ -7,16 +7,18 @@ stories of platforms run beside them, so that the gateway dies while a platform 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from meterkast.model.half_hour import Cause
 from meterkast.model.time import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, UtcMs
 from meterkast_rig.virtual.site import CHANNELS, ELECTRICITY, REPORT_S, TELEGRAM_S
-from meterkast_rig.virtual.weather import Death, Span, Spans, Weather
+from meterkast_rig.virtual.weather import Break, Death, Span, Spans, Step, Swap, Weather
 
 _P1 = (*ELECTRICITY, "gas", "water")
+_NEVER = UtcMs(1 << 52)
+_YEAR_MS = 365 * DAY_MS
 _APART_MS = 6 * HOUR_MS
 _CALM_MS = 2 * DAY_MS
 """At both ends of a run: everything is found at first, and everything is drained at last."""
@@ -89,14 +91,19 @@ class DeviceAsleep:
 
 @dataclass(frozen=True, slots=True)
 class GatewayOff:
-    """The gateway's process ends, in any of its ways, and begins again."""
+    """The gateway's process ends, in any of its ways, and begins again.
+
+    Attributes:
+        cable_out: No meter tells the time either, until network time is there.
+    """
 
     death: Death
+    cable_out: bool = False
 
     def inject(self, weather: Weather) -> None:
         weather.deaths.append(self.death)
-        if self.death.synchronised_ms > self.death.back_ms:
-            weather.unknown.append(Span(self.death.back_ms, self.death.synchronised_ms))
+        if self.cable_out:
+            LinkLost(Span(self.death.back_ms, self.death.synchronised_ms)).inject(weather)
         weather.gap(Span(self.death.at_ms, self.death.back_ms), CHANNELS, Cause.GATEWAY_OFF)
 
 
@@ -108,6 +115,76 @@ class DiskRefuses:
 
     def inject(self, weather: Weather) -> None:
         weather.disk.add(self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeNever:
+    """A power cut, a boot that never learns the time for the meter's cable is out too, another cut."""
+
+    cut: Span
+    boot: Span
+
+    def inject(self, weather: Weather) -> None:
+        off = -self.boot.begin_ms + 5 * SECOND_MS
+        after_ms = UtcMs(self.boot.end_ms + MINUTE_MS)
+        weather.deaths += [
+            Death(
+                self.cut.begin_ms, self.boot.begin_ms, power_cut=True, wrong_ms=off, synchronised_ms=_NEVER
+            ),
+            Death(self.boot.end_ms, after_ms, power_cut=True),
+        ]
+        weather.link.add(Span(self.boot.begin_ms, self.boot.end_ms))
+        weather.never.add(self.boot)
+        weather.gap(self.cut, CHANNELS, Cause.GATEWAY_OFF)
+        weather.gap(Span(self.boot.begin_ms, after_ms), CHANNELS, Cause.CLOCK_UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The system's clock is set years away for a while, by hand or by a time service that lies.
+
+    By hand nothing comes of it. Of a service that is ahead everyone sees that the meter differs, and waits;
+    one that is behind is not even heard: it is later than that.
+    """
+
+    step: Step
+
+    def inject(self, weather: Weather) -> None:
+        weather.steps.append(self.step)
+        if self.step.synchronised and self.step.by_ms > 0:
+            weather.disputes.add(self.step.span)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterSwap:
+    """A meter is replaced, and a person signs that off hours later with what both faces showed.
+
+    Attributes:
+        bases: What the new one shows when it is hung, by channel.
+        silent: The P1 port says nothing meanwhile.
+    """
+
+    swap: Swap
+    bases: Mapping[str, int]
+    silent: Span | None = None
+
+    def inject(self, weather: Weather) -> None:
+        weather.swaps.append(self.swap)
+        for channel, base in self.bases.items():
+            weather.breaks.setdefault(channel, []).append(Break(self.swap.at_ms, base, swap=True))
+        if self.silent is not None:
+            MeterSilent(self.silent).inject(weather)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollover:
+    """A register has shown all that it can, and begins again at 0."""
+
+    channel: str
+    at_ms: UtcMs
+
+    def inject(self, weather: Weather) -> None:
+        weather.rollovers[self.channel] = self.at_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +200,7 @@ class RegisterReset:
     dead: Span | None = None
 
     def inject(self, weather: Weather) -> None:
-        weather.resets.setdefault(self.device, []).append(self.at_ms)
+        weather.breaks.setdefault(self.device, []).append(Break(self.at_ms, 0))
         if self.dead is not None:
             DeviceDead(self.device, self.dead).inject(weather)
 
@@ -152,6 +229,7 @@ class Author:
 
     chance: random.Random
     kinds: Sequence[Callable[[UtcMs], Made]] = field(init=False)
+    rare: Sequence[Callable[[UtcMs], Made]] = field(init=False)
 
     def __post_init__(self) -> None:
         kinds = (
@@ -167,8 +245,11 @@ class Author:
             self.disk_refuses,
             self.reset,
             self.outlier,
+            self.clock_step,
         )
         object.__setattr__(self, "kinds", kinds)
+        swaps = (self.electricity_swap, self.gas_swap, self.device_swap)
+        object.__setattr__(self, "rare", (*swaps, self.time_never, self.dispute))
 
     def away(self, name: str, at_ms: UtcMs) -> Made:
         rough = self.chance.random() < 0.4
@@ -225,7 +306,45 @@ class Author:
             wrong_ms=-span.end_ms + 5 * SECOND_MS,
             synchronised_ms=known.end_ms,
         )
-        return GatewayOff(death), known.end_ms
+        return GatewayOff(death, self.chance.random() < 0.5), known.end_ms
+
+    def time_never(self, at_ms: UtcMs) -> Made:
+        cut = self._span(at_ms, MINUTE_MS, 6 * HOUR_MS)
+        boot = self._span(cut.end_ms, HOUR_MS, 8 * HOUR_MS)
+        return TimeNever(cut, boot), UtcMs(boot.end_ms + HOUR_MS)
+
+    def clock_step(self, at_ms: UtcMs) -> Made:
+        ahead = self.chance.random() < 0.5
+        return self._step(
+            at_ms, self.chance.choice((1, 5, 12) if ahead else (-20, -3)), synchronised=not ahead
+        )
+
+    def dispute(self, at_ms: UtcMs) -> Made:
+        return self._step(at_ms, self.chance.choice((1, 5, 12)), synchronised=True)
+
+    def _step(self, at_ms: UtcMs, years: int, *, synchronised: bool) -> Made:
+        span = self._span(at_ms, HOUR_MS, 12 * HOUR_MS)
+        return ClockStep(Step(span, years * _YEAR_MS, synchronised)), UtcMs(span.end_ms + HOUR_MS)
+
+    def electricity_swap(self, at_ms: UtcMs) -> Made:
+        return self._swap("electricity", ELECTRICITY, at_ms)
+
+    def gas_swap(self, at_ms: UtcMs) -> Made:
+        return self._swap("gas", ("gas",), at_ms)
+
+    def _swap(self, source: str, channels: Sequence[str], at_ms: UtcMs) -> Made:
+        # On the hour: a new gas meter has captured nothing from before it was there.
+        taken_ms = UtcMs(at_ms // HOUR_MS * HOUR_MS + HOUR_MS)
+        signed = self._span(UtcMs(taken_ms + HOUR_MS), HOUR_MS, 12 * HOUR_MS)
+        bases = {channel: self.chance.randrange(2_000) for channel in channels}
+        silent = Span(UtcMs(taken_ms - 10 * MINUTE_MS), UtcMs(taken_ms + 7 * MINUTE_MS))
+        return MeterSwap(Swap(source, taken_ms, signed.end_ms), bases, silent), signed.end_ms
+
+    def device_swap(self, at_ms: UtcMs) -> Made:
+        # The installer signs it off before leaving: nothing waits for a person, as nobody else can know.
+        taken_ms = UtcMs(at_ms // HOUR_MS * HOUR_MS + HOUR_MS + 3 * MINUTE_MS)
+        signed_ms = UtcMs(taken_ms + 22 * MINUTE_MS)
+        return MeterSwap(Swap("plug", taken_ms, signed_ms), {"plug": self.chance.randrange(500)}), signed_ms
 
     def disk_refuses(self, at_ms: UtcMs) -> Made:
         span = self._span(at_ms, MINUTE_MS, 3 * HOUR_MS)
@@ -234,7 +353,8 @@ class Author:
     def reset(self, at_ms: UtcMs) -> Made:
         # The radio's register: a P1 register begins again only with another meter.
         twice_ms = 2 * REPORT_S["plug"] * SECOND_MS
-        dead = self._span(UtcMs(at_ms + twice_ms), 20 * MINUTE_MS, 3 * HOUR_MS)
+        # Readings that nothing confirms for two hours are outliers.
+        dead = self._span(UtcMs(at_ms + twice_ms), 20 * MINUTE_MS, 100 * MINUTE_MS)
         if self.chance.random() < 0.5:
             return RegisterReset("plug", at_ms), dead.end_ms
         return RegisterReset("plug", at_ms, dead), dead.end_ms
@@ -267,11 +387,16 @@ def write(seed: int, start_ms: UtcMs, end_ms: UtcMs) -> Weather:
 
 def _site(author: Author, weather: Weather, at_ms: UtcMs, end_ms: UtcMs) -> None:
     """One after the other, every kind once before any comes again."""
-    waiting: list[Callable[[UtcMs], Made]] = []
+    rolls = Rollover("water", UtcMs(at_ms + (end_ms - at_ms) // 3 // HOUR_MS * HOUR_MS))
+    rolls.inject(weather)
+    waiting = author.chance.sample([*author.kinds, *author.rare], len(author.kinds) + len(author.rare))
+    round_ = 0
     while True:
         at_ms = UtcMs(at_ms + int(author.chance.expovariate(1 / (12 * HOUR_MS))) // 100 * 100)
         if not waiting:
-            waiting = author.chance.sample(author.kinds, len(author.kinds))
+            # Meters are not replaced every week: one of the rare kinds a round.
+            kinds = [*author.kinds, author.rare[round_ % len(author.rare)]]
+            waiting, round_ = author.chance.sample(kinds, len(kinds)), round_ + 1
         story, over_ms = waiting.pop()(at_ms)
         if over_ms >= end_ms:
             return

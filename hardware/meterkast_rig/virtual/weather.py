@@ -78,6 +78,48 @@ class Death(NamedTuple):
     synchronised_ms: UtcMs = UtcMs(0)
 
 
+class Step(NamedTuple):
+    """The system's clock is set wrongly for a while.
+
+    Attributes:
+        span: When.
+        by_ms: How far.
+        synchronised: The kernel says all the same that it is right: a time service lies.
+    """
+
+    span: Span
+    by_ms: int
+    synchronised: bool
+
+
+class Break(NamedTuple):
+    """A register does not go on.
+
+    Attributes:
+        at_ms: When.
+        base: What it shows then.
+        swap: Another meter shows it; the same one was reset otherwise.
+    """
+
+    at_ms: UtcMs
+    base: int
+    swap: bool = False
+
+
+class Swap(NamedTuple):
+    """A meter is replaced, and that is signed off.
+
+    Attributes:
+        source: Which: electricity, gas, water, plug.
+        at_ms: When the new one takes over.
+        signed_ms: When a person says so.
+    """
+
+    source: str
+    at_ms: UtcMs
+    signed_ms: UtcMs
+
+
 @dataclass(slots=True)
 class Rates:
     """How often, of a hundred messages, a platform does what it should not."""
@@ -103,10 +145,14 @@ class Weather:
         dead, asleep: By device of the radio network: it is out of reach, and known to be; it only says
             nothing.
         disk: When the disk refuses.
+        steps: Of the system's clock.
         deaths: Of processes, by time.
-        resets: By channel: when its register begins again at 0.
+        breaks: By channel: where its register does not go on, by time.
+        rollovers: By channel: when its register has shown all that it can; once at most, before any break.
+        swaps: Of meters, by time.
+        disputes: When the sources of the time disagree: nothing may be sent.
+        never: When a boot ran that never learned the time: its readings are lost.
         outliers: When the P1 meter sends one telegram with wrong registers.
-        unknown: When a process did not know the time.
         gaps: What the ledger must say of it.
     """
 
@@ -117,11 +163,19 @@ class Weather:
     dead: dict[str, Spans] = field(default_factory=dict)
     asleep: dict[str, Spans] = field(default_factory=dict)
     disk: Spans = field(default_factory=Spans)
+    steps: list[Step] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
-    resets: dict[str, list[UtcMs]] = field(default_factory=dict)
+    breaks: dict[str, list[Break]] = field(default_factory=dict)
+    rollovers: dict[str, UtcMs] = field(default_factory=dict)
+    swaps: list[Swap] = field(default_factory=list)
+    disputes: Spans = field(default_factory=Spans)
+    never: Spans = field(default_factory=Spans)
     outliers: list[UtcMs] = field(default_factory=list)
-    unknown: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+
+    def step_at(self, at_ms: int) -> Step | None:
+        """How the system's clock is set wrongly at that time; None where it is not."""
+        return next((one for one in self.steps if one.span.begin_ms <= at_ms < one.span.end_ms), None)
 
     def gap(self, span: Span, channels: Sequence[str], cause: Cause) -> None:
         """Expect it."""

@@ -8,21 +8,27 @@ import ctypes
 import hashlib
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
-from meterkast import clock as clock_module
+from meterkast import app
 from meterkast.app import Gateway
 from meterkast.config import Config, decode
-from meterkast.model.errors import StorageError
+from meterkast.model.epoch import Epoch
+from meterkast.model.errors import MeterkastError, StorageError
 from meterkast.model.half_hour import HalfHour
-from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs, iso_utc
+from meterkast.pipeline import examine
+from meterkast.pipeline.meter_desk import MeterDesk, SwapOrder
+from meterkast.ports import Keep, Trust
 from meterkast.proof.books import BookedStore
+from meterkast.proof.gathering import StoreSource
+from meterkast.proof.ledger import Entry, Ledger
+from meterkast.timing.judgement import AGREE_MS
 from meterkast.uplinks import http
 from meterkast.uplinks.reset import session
 from meterkast_buffer.store import SqliteStore, open_store
@@ -31,17 +37,20 @@ from meterkast_drivers.p1 import driver as p1_driver
 from meterkast_drivers.p1 import port
 from meterkast_rig import configuration
 from meterkast_rig.virtual import sources, stories
-from meterkast_rig.virtual.clock import VirtualClock
+from meterkast_rig.virtual.clock import VirtualClock, VirtualMachine
 from meterkast_rig.virtual.inline_sqlite import Disk
 from meterkast_rig.virtual.loop import VirtualLoop
 from meterkast_rig.virtual.platforms import Platform, ResetPlatform, WatticsPlatform
-from meterkast_rig.virtual.site import TELEGRAM_S, ZONE_NAME, Site
+from meterkast_rig.virtual.site import KEY, SOURCE, TELEGRAM_S, TOTALS, ZONE_NAME, Site, names_of
 from meterkast_rig.virtual.weather import Death, Weather
 
 FLUSH_S = 600
 """What is in memory is written this often and at each boundary: the minute's transaction, ten times rarer."""
 
 DEVICE_ID = "mk-virtual"
+
+SIGNS = "J. Jansen"
+"""Signs swaps of meters off."""
 
 UPLINKS = {
     "reset": configuration.reset(
@@ -61,6 +70,12 @@ UPLINKS = {
                 "water",
                 "P1",
                 channels=(configuration.channel("water", "", water_flow="water/volume"),),
+            ),
+            configuration.monitor(
+                "sub",
+                "energy",
+                "radio",
+                channels=(configuration.channel("plug", "", power_consumption="Plug/energy"),),
             ),
             configuration.monitor("air", "air", "radio", readings={"temp": "Room/temperature"}),
         ),
@@ -87,6 +102,9 @@ class Run:
         trace: SHA-256 over what the platforms took and the canonical rows.
         backlog, quarantined: What was not delivered at the end.
         processes: How many lived.
+        epochs: Of all registers.
+        entries: The ledger: by stream and name of a channel, an entry for each half-hour.
+        refused: What a person ordered and was refused.
     """
 
     seed: int
@@ -101,6 +119,9 @@ class Run:
     backlog: int = 0
     quarantined: int = 0
     processes: int = 0
+    epochs: Sequence[Epoch] = ()
+    entries: Mapping[tuple[str, str], Sequence[Entry]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
 
 def run(seed: int, start_ms: UtcMs, days: int, folder: Path, *, weather: Weather | None = None) -> Run:
@@ -128,9 +149,11 @@ class _World:
         self._order = random.Random(f"{seed} order")
         self._now_us = 0
         self._clock: VirtualClock | None = None
+        self._machine: VirtualMachine | None = None
+        self._boots = 0
         self._disk = Disk()
         site = Site(seed, start_ms, FLUSH_S * 1000, weather)
-        given = (weather, seed, self._now_ms, self._clock_known)
+        given = (weather, seed, self._now_ms, self._clock_right)
         self.run = Run(
             seed=seed,
             start_ms=start_ms,
@@ -145,8 +168,12 @@ class _World:
         now_us = self._loop.now_us if self._loop is not None else self._now_us
         return UtcMs(self._start_ms + now_us // 1000)
 
-    def _clock_known(self) -> bool:
-        return self._clock is not None and self._clock.is_synchronised
+    def _clock_right(self) -> bool:
+        """Whether the gateway knows the time, and rightly so."""
+        clock = self._clock
+        if clock is None or clock.trust is Trust.UNKNOWN:
+            return False
+        return abs(clock.now_ms() - self._now_ms()) <= AGREE_MS
 
     def live(self) -> Run:
         """All processes, one after the other; then what they left is read."""
@@ -177,7 +204,9 @@ class _World:
                 mock.patch.object(port, "open_port", sources.open_port),
                 # Thirty seconds are for meters that speak every ten; this one would be asked five times.
                 mock.patch.object(p1_driver, "SILENT_S", 1.5 * TELEGRAM_S),
-                mock.patch.object(clock_module, "kernel_synchronised", self._clock_known),
+                # What it looks for each minute shows only on the page, which is off.
+                mock.patch.object(examine, "LOOK_S", 1800.0),
+                mock.patch.object(app.ControlSocket, "wanted", lambda _: False),
                 mock.patch.dict(KINDS, {"radio": sources.__name__}),
             ):
                 yield
@@ -190,8 +219,10 @@ class _World:
         """One process, from its birth (the end of the death before) to its own death."""
         begin_us = max(self._now_us, (born.back_ms - self._start_ms) * 1000)
         loop = self._loop = VirtualLoop(self._order, begin_us)
-        synchronised_us = (born.synchronised_ms - self._start_ms) * 1000
-        clock = self._clock = VirtualClock(loop, self._start_ms, born.wrong_ms, synchronised_us)
+        if self._machine is None or born.power_cut:
+            self._boots += 1
+            self._machine = VirtualMachine(self._start_ms, self._boots, begin_us, born, self._weather)
+        clock = self._clock = VirtualClock(self._machine.on(loop))
         stop = asyncio.Event()
         self._disk.die_after, self._disk.died = None, loop.stop
         at_s = (death.at_ms - self._start_ms) / 1000
@@ -201,7 +232,7 @@ class _World:
             loop.call_at(at_s, loop.stop)
         else:
             loop.call_at(at_s, partial(setattr, self._disk, "die_after", death.statements))
-        task = loop.create_task(self._gateway(clock, stop), name="gateway")
+        task = loop.create_task(self._gateway(clock, self._machine, stop), name="gateway")
         task.add_done_callback(lambda _: loop.stop())
         loop.run_forever()
         self._now_us = loop.now_us
@@ -211,12 +242,12 @@ class _World:
             loop.close()
         else:
             _forget(loop)
-            unknown_ms = None if clock.is_synchronised else born.back_ms
+            unknown_ms = born.back_ms if clock.trust is Trust.UNKNOWN else None
             self.run.site.record.died(self._now_ms(), unknown_ms)
             self._disk.abandon(self._path, power_cut=death.power_cut)
         self._loop = None
 
-    async def _gateway(self, clock: VirtualClock, stop: asyncio.Event) -> None:
+    async def _gateway(self, clock: VirtualClock, machine: VirtualMachine, stop: asyncio.Event) -> None:
         """What `app.main` does."""
         config = decode(
             Config,
@@ -234,12 +265,43 @@ class _World:
             half_hours_years=config.storage.half_hours_years,
         )
         try:
-            witness = _Witness(store, self.run.site)
+            witness = _Witness(store, self.run.site, machine.true_ms_of)
             # A cast: the witness passes everything on that it does not look at.
             gateway = Gateway(config, clock, cast(BookedStore, witness), DEVICE_ID)
+            signing = asyncio.get_running_loop().create_task(self._sign(gateway), name="person")
             await gateway.run(stop, lambda url: None)
+            signing.cancel()
         finally:
             await store.close()
+
+    async def _sign(self, gateway: Gateway) -> None:
+        """A person at the desk: signs off what was swapped, with what the faces showed."""
+        desk, meters = MeterDesk(gateway.keeper), self.run.site.meters
+        swaps = [one for one in self._weather.swaps if one.signed_ms > self._now_ms()]
+        for swap in swaps:
+            await asyncio.sleep((swap.signed_ms - self._now_ms()) / 1000)
+            old, new = names_of(self.run.site, swap)
+            channels = [one for one, source in SOURCE.items() if source == swap.source]
+            old_faces = {one: meters.old_face(one, swap.at_ms) for one in channels}
+            new_faces = {one: meters.value(one, swap.at_ms) for one in channels}
+            for faces in (old_faces, new_faces):
+                faces |= {
+                    total: sum(faces[part] for part in parts)
+                    for total, parts in TOTALS.items()
+                    if swap.source == "electricity"
+                }
+            order = SwapOrder(
+                old=old,
+                new=new,
+                old_readings={KEY.get(one, one): f"{face / 1000:.3f}" for one, face in old_faces.items()},
+                new_readings={KEY.get(one, one): f"{face / 1000:.3f}" for one, face in new_faces.items()},
+                at_ms=swap.at_ms,
+                by=SIGNS,
+            )
+            try:
+                await desk.swap(order)
+            except MeterkastError as error:
+                self.run.refused.append(f"{iso_utc(swap.signed_ms)} {old} {new}: {error}")
 
     def _read(self) -> None:
         loop = VirtualLoop(self._order, self._now_us)
@@ -254,6 +316,13 @@ class _World:
         products = {one.id: one.description.identity for one in await store.products()}
         made.keys = {(products[one.product_id], one.key): one.id for one in await store.properties()}
         made.half_hours = await store.half_hours(UtcMs(0), UtcMs(1 << 62), length_ms=HALF_HOUR_MS)
+        made.epochs = await store.epochs()
+        ledger = Ledger(StoreSource(store), self.run.site.grid, now_ms=self._now_ms(), aged_ms=UtcMs(0))
+        entries: dict[tuple[str, str], list[Entry]] = {}
+        async for day in ledger.days(await store.channels(), self._start_ms, self._end_ms):
+            for entry in day:
+                entries.setdefault((entry.channel.stream, entry.channel.name), []).append(entry)
+        made.entries = entries
         statuses = store.streams().values()
         made.backlog = sum(one.pending for one in statuses)
         made.quarantined = sum(one.quarantined for one in statuses)
@@ -270,8 +339,9 @@ class _World:
 class _Witness:
     """The store, and a record of what it says is durable."""
 
-    def __init__(self, store: SqliteStore, site: Site) -> None:
+    def __init__(self, store: SqliteStore, site: Site, true_ms: Callable[[int], UtcMs]) -> None:
         self._store = store
+        self._true_ms = true_ms
         self._site = site
         self._sources: dict[int, str] = {}
 
@@ -286,16 +356,25 @@ class _Witness:
             if (source := await self._source(table.layout[0].property_id))
             for at_ms in table.times
         ]
-        for source, at_ms in held:
+        # What has no time yet is durable all the same; it was measured when it was.
+        untimed = [
+            (source, batch.device_ms if batch.device_ms is not None else self._true_ms(batch.seen_ns))
+            for table in what.untimed
+            if (source := await self._source(table.layout[0].property_id))
+            for batch in table.batches()
+        ]
+        for source, at_ms in (*held, *untimed):
             record.keeping(source, at_ms)
         try:
             await self._store.keep(what)
         except StorageError:
-            for source, at_ms in held:
+            for source, at_ms in (*held, *untimed):
                 record.refused(source, at_ms)
             raise
         for source, at_ms in held:
             record.kept(source, at_ms)
+        for source, at_ms in untimed:
+            record.untimed(source, at_ms)
 
     async def _source(self, property_id: int) -> str:
         if property_id not in self._sources:

@@ -6,9 +6,8 @@ import sqlite3
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
-from meterkast.model.product import PropertyId
-from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast.model.half_hour import HalfHour, RowKey, unreadable
+from meterkast.model.time import HALF_HOUR_MS
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import CLOSED, COLUMNS, INSERT, half_hour_of, row_of
 from meterkast_buffer.recomposing import check_outbox
@@ -78,7 +77,7 @@ def _half_hours(
         lost |= _holes(connection, holes)
     findings.lost = sorted(lost)
     connection.executemany(
-        INSERT.replace("INSERT", "INSERT OR IGNORE"), [row_of(missing(key)) for key in findings.lost]
+        INSERT.replace("INSERT", "INSERT OR IGNORE"), [row_of(unreadable(key)) for key in findings.lost]
     )
 
 
@@ -125,19 +124,6 @@ def _holes(connection: sqlite3.Connection, holes: Holes) -> set[RowKey]:
                 RowKey(length, end, prop, 0) for end in range(begin, last + 1, length) if end not in have
             }
     return lost
-
-
-def missing(key: RowKey) -> HalfHour:
-    """What stands where a half-hour is lost."""
-    return HalfHour(
-        property_id=PropertyId(key.property_id),
-        end_ms=UtcMs(key.end_ms),
-        length_ms=key.length_ms,
-        value=None,
-        state=State.MISSING,
-        cause=Cause.DISK,
-        revision=key.revision,
-    )
 
 
 def _closed(connection: sqlite3.Connection, *, anew: bool) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 
 import aiosqlite
 
-from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.half_hour import HalfHour, RowKey, unreadable
 from meterkast.model.time import UtcMs
 from meterkast_buffer.database import Database, Row, fetch
 from meterkast_buffer.half_hours import INSERT, HalfHours, row_of
 from meterkast_buffer.journal import ROWS, Journal, frames_of, texts_of
-from meterkast_buffer.repairing import DELETE, missing
+from meterkast_buffer.repairing import DELETE
 from meterkast_buffer.row_sums import SUMMED
 from meterkast_buffer.scanned import TABLES, Table
 from meterkast_buffer.sealed import SEALED, crc_of, layout, selecting
@@ -172,7 +172,7 @@ class Scan:
                 tuple(row) for row in await fetch(connection, "SELECT property_id, length_ms FROM closed")
             }
             rows = [HalfHour.from_canonical(text) for text in texts.values()]
-            rows += [missing(key) for key in lost if (key.property_id, key.length_ms) in known]
+            rows += [unreadable(key) for key in lost if (key.property_id, key.length_ms) in known]
             await connection.executemany(DELETE, bad)
             await connection.executemany(_INSERT, map(row_of, rows))
 

@@ -154,6 +154,19 @@ class HalfHour:
         return (_numbers(self), self.taken_ms, self.cause) == (_numbers(other), other.taken_ms, other.cause)
 
 
+def unreadable(key: RowKey) -> HalfHour:
+    """What stands for a row that is not as it was written; late readings may still revise it."""
+    return HalfHour(
+        property_id=PropertyId(key.property_id),
+        end_ms=UtcMs(key.end_ms),
+        length_ms=key.length_ms,
+        value=None,
+        state=State.MISSING,
+        cause=Cause.DISK,
+        revision=key.revision,
+    )
+
+
 def _numbers(one: HalfHour) -> list[Decimal] | None:
     """Its value, and those before each emptying."""
     if one.value is None:

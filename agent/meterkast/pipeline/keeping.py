@@ -18,7 +18,7 @@ from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
 from meterkast.model.evidence import Evidence
-from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
+from meterkast.model.half_hour import RowKey, unreadable
 from meterkast.model.product import (
     Product,
     ProductDescription,
@@ -200,7 +200,7 @@ class Keeper:
         )
         whole = {(one.property_id, one.end_ms) for one in found}
         lost = {(key.property_id, key.end_ms): key for key in damaged}  # the newest revision of each
-        found += [_lost(key) for place, key in lost.items() if place not in whole]
+        found += [unreadable(key) for place, key in lost.items() if place not in whole]
         self._closing.recall(found)
 
     async def declare(
@@ -451,16 +451,3 @@ class Keeper:
     async def finish(self) -> None:
         """A clean stop loses nothing."""
         await self.flush(stopping=True)
-
-
-def _lost(key: RowKey) -> HalfHour:
-    """What stands for a row that is not as it was written; late readings may still revise it."""
-    return HalfHour(
-        property_id=PropertyId(key.property_id),
-        end_ms=UtcMs(key.end_ms),
-        length_ms=key.length_ms,
-        value=None,
-        state=State.MISSING,
-        cause=Cause.DISK,
-        revision=key.revision,
-    )

@@ -66,7 +66,8 @@ def _half_hours(
     since = 0 if holes is not None or not findings.partial else newest - RECENT_MS
     there, bad = _read(connection, since)
     if holes is not None:
-        bad += holes.keys
+        # A row with another one's key was left out; the row that belongs there is not to go for it.
+        bad += [key for key in holes.keys if key not in there]
     findings.put_back += put_back(connection, second.texts, there, bad, since)
     known = {(key.length_ms, key.property_id) for key in there}
     lost = {key for key in bad if key not in second.texts and (key.length_ms, key.property_id) in known}

@@ -33,6 +33,7 @@ def device(number: int, *values: dict[str, Any]) -> dict[str, Any]:
         "ready": True,
         "isListening": True,
         "isRouting": True,
+        "isControllerNode": False,
         "interviewStage": "Complete",
         "keepAwake": False,
         "values": list(values),

@@ -146,7 +146,7 @@ class Gateway:
         self.uplinks = make_uplinks(config, context)
         if clock.speed != 1:
             refuse_real_platforms(self.uplinks)
-        outages = Outages(clock.now_ms())
+        outages = Outages(clock.now_ms(), lambda boot_ms: clock.utc_of(boot_ms * 1_000_000))
         self.intake = Intake(clock)
         self.closing = Closing(grid, clock.allowance_ms(config.half_hours.grace_s * 1000), outages.why)
         slot = slot_ms(own_id, config.delivery.spread_s * 1000)

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 
+from meterkast import __released__
 from meterkast.config import ClockSettings
 from meterkast.model.boot import Boot
 from meterkast.model.time import UtcMs, parse_iso
@@ -20,8 +21,8 @@ from meterkast.timing.evidence import Source
 from meterkast.timing.machine import Machine, no_rtc
 from meterkast.timing.timekeeper import Timekeeper
 
-BUILT_MS = parse_iso("2026-01-01T00:00:00Z")
-"""It is later than this; set with each release."""
+BUILT_MS = parse_iso(f"{__released__}T00:00:00Z")
+"""It is later than this."""
 
 STAMP_LIMIT_MS = 60_000
 """How far a telegram's stamp may be from a fast clock and still confirm it."""
@@ -160,6 +161,7 @@ class Undisputed:
     def __init__(self) -> None:
         self.boot_id = f"process-{uuid.uuid4().hex}"
         self._first_ms = 0
+        self._learned_ms: int | None = None
 
     def boot_ns(self) -> int:
         raise NotImplementedError
@@ -174,19 +176,22 @@ class Undisputed:
         """It needs no evidence."""
 
     def recall(self, past: Sequence[Boot]) -> None:
-        mine = (boot.first_ms for boot in past if boot.id == self.boot_id)
-        self._first_ms = next(mine, self.boot_ns() // 1_000_000)
+        mine = next((boot for boot in past if boot.id == self.boot_id), None)
+        self._first_ms = self.boot_ns() // 1_000_000 if mine is None else mine.first_ms
+        self._learned_ms = None if mine is None else mine.learned_ms
 
     def record(self, *, stopping: bool = False) -> Boot:
         at_ms = self.boot_ns() // 1_000_000
         trust, known = self.trust, self.trust is not Trust.UNKNOWN
+        if known and self._learned_ms is None:
+            self._learned_ms = at_ms
         return Boot(
             id=self.boot_id,
             first_ms=self._first_ms,
             last_ms=at_ms,
             offset_ms=self.utc_of(0) if known else None,
             trust=trust.value,
-            learned_ms=at_ms if known else None,
+            learned_ms=self._learned_ms if known else None,
         )
 
 

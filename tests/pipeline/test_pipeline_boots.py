@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import Cause
+from meterkast.model.product import Property
 from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.pipeline.examine_clock import clock_problems, source_healths
+from meterkast.pipeline.outages import Outages
 from meterkast.ports import Keep, SourceStatus, Trust
 from meterkast_buffer.store import open_store
 
@@ -49,6 +52,38 @@ async def test_readings_of_two_runs_without_a_time_are_closed_and_sent_once_it_i
     await house.start(wash="Washer")
     await house.minutes(31)
     assert await values(house) == [30, 60, 90, 120, 150, 180]
+
+
+@pytest.mark.parametrize("trust", [Trust.UNKNOWN, Trust.METER, Trust.TRUSTED])
+async def test_time_that_is_known_at_the_start_is_known_before_anything_is_read(
+    house: House, trust: Trust
+) -> None:
+    house.clock.trust = trust
+    await house.start()
+    house.clock.pass_ms(HOUR_MS)
+    assert house.intake.trusted_since_ms == (None if trust is Trust.UNKNOWN else START)
+
+
+async def test_link_that_was_lost_before_the_time_was_known_was_lost_when_it_was(house: House) -> None:
+    outages = Outages(START, lambda boot_ms: UtcMs(house.clock.utc_of(boot_ms * 1_000_000) + off_ms))
+    off_ms = -56 * 365 * 24 * HOUR_MS
+    outages.trusted_since_ms = START
+    prop = await _washer(house)
+    outages.reads("zwave", prop.product_id)
+    house.clock.pass_ms(5 * MINUTE_MS)
+    outages.lost("zwave", house.clock.boot_ns() // 1_000_000)
+    house.clock.pass_ms(20 * MINUTE_MS)
+    outages.back("zwave", house.clock.boot_ns() // 1_000_000)
+    assert outages.why(prop, START, until(30)) is Cause.METER_SILENT
+    off_ms = 0
+    assert outages.why(prop, START, until(30)) is Cause.LINK_LOST
+    assert outages.why(prop, until(30), until(60)) is Cause.METER_SILENT
+
+
+async def _washer(house: House) -> Property:
+    await house.start()
+    await house.meter("Washer")
+    return house.keeper.properties[house.columns["Washer"].property_id]
 
 
 async def test_power_cut_before_trust_leaves_an_episode_and_its_cause_in_the_gap(house: House) -> None:
@@ -143,3 +178,62 @@ def test_clock_says_what_is_wrong_and_what_to_do() -> None:
     clock.dispute = ""
     (nothing,) = clock_problems(clock, meters=False)
     assert "does not know the time" in nothing.what
+
+
+async def learned_and_cut(house: House, monkeypatch: pytest.MonkeyPatch, closing: int) -> None:
+    """Twelve hours without a time after two hours off; the power fails when so many blocks are closed."""
+    await house.start(wash="Washer")
+    await house.meter("Washer")
+    await house.minutes(62)
+    await house.keeper.finish()
+    house.clock.pass_ms(2 * HOUR_MS)
+    house.clock.trust, house.clock.boot_id = Trust.UNKNOWN, "second"
+    await house.start(wash="Washer")
+    await house.meter("Washer")
+    await house.minutes(100)
+    await house.minutes(60, read=False)
+    await house.minutes(560)
+    house.clock.trust = Trust.METER
+    count, close = 0, house.closing.close
+
+    def fails(now_ms: UtcMs) -> Any:
+        nonlocal count
+        count += 1
+        if count > closing:
+            raise KeyboardInterrupt
+        return close(now_ms)
+
+    monkeypatch.setattr(house.closing, "close", fails)
+    with pytest.raises(KeyboardInterrupt):
+        await house.minutes(1)
+
+
+@pytest.mark.parametrize(("closed", "known"), [(0, True), (0, False), (45, False), (500, True)])
+async def test_power_cut_while_readings_that_got_their_time_are_closed(
+    house: House, monkeypatch: pytest.MonkeyPatch, closed: int, known: bool
+) -> None:
+    await learned_and_cut(house, monkeypatch, closed)
+    house.clock.boot_id = "third"
+    house.clock.pass_ms(HOUR_MS)
+    house.clock.trust = Trust.METER if known else Trust.UNKNOWN
+    await house.start(wash="Washer")
+    await house.meter("Washer")
+    held: list[int] = []
+    series = house.closing._series[house.columns["Washer"].property_id]
+    for _ in range(95):
+        await house.minutes(1)
+        held.append(len(series.minutes))
+    house.clock.trust = Trust.METER
+    await house.minutes(1)
+    half_hours = range(30, 990, 30)
+    # Off from minute 62 to 182, silent from 282 to 342, on until 903, off until 963.
+    missing = {120: Cause.GATEWAY_OFF, 150: Cause.GATEWAY_OFF, 180: Cause.GATEWAY_OFF}
+    missing |= {330: Cause.NOT_DUE, 960: Cause.GATEWAY_OFF}
+    last = {90: 62, 300: 282, 930: 903}
+    assert (await values(house))[: len(half_hours)] == [
+        missing.get(end, last.get(end, end)) for end in half_hours
+    ]
+    sent = [item.at_ms for item in await house.store.pending("far", "wash", 1000)]
+    assert sent == [until(30 * number) for number in range(1, len(sent) + 1)]
+    assert len(sent) == len(await values(house))
+    assert max(held) < 6 * 60, "minutes in memory"

@@ -71,7 +71,7 @@ class Watch:
     def __init__(self, clock: Any, *script: Callable[[Emit], Any]) -> None:
         self.clock = clock
         self.driver = Scripted(*script)
-        self.outages = Outages(clock.now_ms())
+        self.outages = Outages(clock.now_ms(), lambda boot_ms: clock.utc_of(boot_ms * 1_000_000))
         self.outages.trusted_since_ms = clock.now_ms()
         self.outages.reads("p1 main", ProductId(1))
         self.got: list[Batch] = []

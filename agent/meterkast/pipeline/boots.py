@@ -28,11 +28,7 @@ _EVER = UtcMs(1 << 62)
 
 
 class Boots:
-    """Keeps this boot, and gives its readings their time when that is learned.
-
-    Attributes:
-        behind: Blocks that got their time and are not closed yet.
-    """
+    """Keeps this boot, and gives its readings their time when that is learned."""
 
     def __init__(self, store: Store, clock: Clock, intake: Intake, outages: Outages) -> None:
         self._store = store
@@ -41,7 +37,9 @@ class Boots:
         self._outages = outages
         self._recorded: Boot | None = None
         self._earlier: Boot | None = None
-        self.behind: AsyncIterator[Sequence[Frames]] | None = None
+        self._past: list[Boot] = []
+        self._behind: AsyncIterator[Sequence[Frames]] | None = None
+        self._behind_ms: UtcMs | None = None
 
     async def load(self) -> None:
         """Tell the clock what earlier runs knew.
@@ -49,12 +47,51 @@ class Boots:
         Raises:
             StorageError: The database cannot be read.
         """
-        past = list(await self._store.boots())
+        past = self._past = list(await self._store.boots())
         self._clock.recall(past)
         mine = self._clock.boot_id
         self._earlier = next((boot for boot in past if boot.id == mine), None)
         never = any(boot.offset_ms is None and boot.id != mine for boot in past)
         self._intake.waits = never or await self._store.has_untimed()
+        if not self._intake.waits:
+            self._intake.resume()  # known from the start on, and not from the first reading on
+
+    def unclosed_from(self, closed_ms: UtcMs) -> UtcMs | None:
+        """Where readings begin that got their time in an earlier run, which ended before they were closed.
+
+        Args:
+            closed_ms: The newest end that was closed.
+        """
+        since: list[UtcMs] = []
+        for boot in self._past:
+            if boot.offset_ms is None or boot.learned_ms is None or boot.last_utc_ms is None:
+                continue
+            if boot.offset_ms + boot.learned_ms > closed_ms:
+                first_ms = UtcMs(boot.offset_ms + boot.first_ms)
+                self._outages.ran(first_ms, boot.last_utc_ms)
+                since.append(max(first_ms, closed_ms))
+        self._behind_ms = min(since, default=None)
+        return self._behind_ms
+
+    async def explain_unclosed(self) -> None:
+        """Boots without a time before those: what `learn` told the run that ended.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        if self._behind_ms is not None:
+            self._place(await self._episodes(), self._behind_ms)
+
+    def behind(self) -> AsyncIterator[Sequence[Frames]] | None:
+        """Blocks that got their time and are not closed yet; once."""
+        behind, self._behind = self._behind, None
+        since_ms, self._behind_ms = self._behind_ms, None
+        return behind if since_ms is None else self._since(since_ms)
+
+    async def _since(self, since_ms: UtcMs) -> AsyncIterator[Sequence[Frames]]:
+        async for frames in self._store.samples(UtcMs(since_ms - 1)):
+            if newest_of(frames) >= since_ms:
+                yield frames
 
     def untimed(self) -> list[Untimed]:
         """What came in since the last time and cannot be timed yet."""
@@ -76,7 +113,7 @@ class Boots:
         assert boot.offset_ms is not None
         try:
             first, last = await self._store.learn(boot, self._intake.place)
-            episodes = await self._store.clock_episodes(UtcMs(self._outages.off_since_ms or 0), _EVER)
+            episodes = await self._episodes()
         except StorageError as error:
             log.error("readings not timed", extra={"reason": str(error)})
             return
@@ -85,7 +122,7 @@ class Boots:
         self._intake.resume()
         if last >= first:
             log.info("readings timed", extra={"blocks": last - first + 1})
-            self.behind = self._store.blocks(first, last)
+            self._behind = self._store.blocks(first, last)
 
     def _explain(self, boot: Boot, episodes: Sequence[ClockEpisode]) -> None:
         """Which part of what was not read is not the gateway's absence."""
@@ -93,8 +130,14 @@ class Boots:
         first_ms = UtcMs(boot.offset_ms + boot.first_ms)
         if self._earlier is not None:
             self._outages.ran(first_ms, UtcMs(boot.offset_ms + self._earlier.last_ms))
+        self._place(episodes, first_ms)
+
+    async def _episodes(self) -> Sequence[ClockEpisode]:
+        return await self._store.clock_episodes(UtcMs(self._outages.off_since_ms or 0), _EVER)
+
+    def _place(self, episodes: Sequence[ClockEpisode], until_ms: UtcMs) -> None:
         for episode in reversed(episodes):
-            first_ms = self._outages.clock_unknown(first_ms, episode.duration_ms)
+            until_ms = self._outages.clock_unknown(min(until_ms, episode.before_ms), episode.duration_ms)
 
     def record(self, *, now: bool, stopping: bool) -> Boot | None:
         """This boot as it is to be kept with the transaction at hand; None while what is kept is new enough.
@@ -113,3 +156,8 @@ class Boots:
             return None
         self._recorded = boot
         return boot
+
+
+def newest_of(frames: Sequence[Frames]) -> UtcMs:
+    """When the newest reading of a block was measured."""
+    return max(max(table.times) for table in frames if table.times)

@@ -32,7 +32,7 @@ from meterkast.model.time import HOUR_MS, SECOND_MS, Grid, UtcMs
 from meterkast.model.untimed import Untimed
 from meterkast.pipeline.absences import Absences
 from meterkast.pipeline.binding import named, resolve
-from meterkast.pipeline.boots import Boots
+from meterkast.pipeline.boots import Boots, newest_of
 from meterkast.pipeline.closing import KEPT_MS, Closed, Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
@@ -155,8 +155,10 @@ class Keeper:
         self._commissioning.load(await self.store.channels(), self._known_streams, configured)
         self._take_peaks()
         ends = [end for lengths in closed.values() for end in lengths.values()]
+        unclosed_ms = self._boots.unclosed_from(max(ends, default=UtcMs(-1)))
         if ends:
-            await self._replay(closed, min(ends))
+            await self._replay(closed, min(ends), unclosed_ms)
+        await self._boots.explain_unclosed()
         await self._begin()
 
     def _take_peaks(self) -> None:
@@ -167,7 +169,12 @@ class Keeper:
                 if prop is not None:
                     self._closing.peaks(prop.id, wanted.emptied_percent)
 
-    async def _replay(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], oldest_ms: UtcMs) -> None:
+    async def _replay(
+        self,
+        closed: Mapping[PropertyId, Mapping[int, UtcMs]],
+        oldest_ms: UtcMs,
+        unclosed_ms: UtcMs | None,
+    ) -> None:
         # A property that no longer reports must not make every start read a year of samples again.
         newest_ms = max(end for lengths in closed.values() for end in lengths.values())
         fresh_ms = max(prop.description.fresh_ms for prop in self.properties.values())
@@ -175,8 +182,10 @@ class Keeper:
         last_ms: int = newest_ms
         await self._seed(closed, since_ms)
         async for frames in self.store.samples(since_ms):
+            if unclosed_ms is not None and newest_of(frames) >= unclosed_ms:
+                continue  # it may be weeks: it is closed block by block
             self._closing.feed(frames, replay=True)
-            last_ms = max(last_ms, *(max(table.times) for table in frames if table.times))
+            last_ms = max(last_ms, newest_of(frames))
         self._outages.off_since_ms = UtcMs(last_ms)
         for length_ms in {length for lengths in closed.values() for length in lengths}:
             await self._recall(UtcMs(oldest_ms - KEPT_MS), length_ms)
@@ -329,6 +338,8 @@ class Keeper:
             untimed = self._boots.untimed()
             frames = self._intake.take()
             self._tell_outages()
+            if self._intake.trusted_since_ms is not None:
+                await self._catch_up()
             await self._feed(frames)
             closed = Closed()
             if self._intake.trusted_since_ms is not None:
@@ -357,19 +368,21 @@ class Keeper:
         self._outages.started(self._intake.started_ms)
 
     async def _learn(self) -> None:
-        """The time is known: what was kept without it is timed and closed, block by block."""
+        """The time is known: what was kept without it is timed."""
         self._unsaved += self._transactions((), Closed(), self._boots.untimed())
         await self._write()
         if self._unsaved:
             return  # the database refuses; readings go on without a time until it answers
         await self._boots.learn()
-        self._tell_outages()
-        behind, self._boots.behind = self._boots.behind, None
+
+    async def _catch_up(self) -> None:
+        """What got its time after it was kept is closed, block by block."""
+        behind = self._boots.behind()
         if behind is None:
             return
         async for frames in behind:
             await self._feed(frames)
-            closed = self._close(max(max(table.times) for table in frames))
+            closed = self._close(newest_of(frames))
             self._unsaved += self._transactions((), closed)
             await self._write()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from meterkast.model.half_hour import Cause
@@ -23,21 +23,24 @@ class Outages:
 
     Args:
         started_ms: When this run began.
+        utc_of: UTC of a time since the machine's start, both in ms; a link may be lost before the time is
+            known.
 
     Attributes:
         off_since_ms: Since when the gateway was off before that.
         absences: When it was off before earlier starts.
     """
 
-    def __init__(self, started_ms: UtcMs) -> None:
+    def __init__(self, started_ms: UtcMs, utc_of: Callable[[int], UtcMs] = UtcMs) -> None:
         self.started_ms = started_ms
+        self._utc_of = utc_of
         self.off_since_ms: UtcMs | None = None
         self.trusted_since_ms: UtcMs | None = None
         self.absences: list[tuple[UtcMs, UtcMs | None]] = []
         self._ran: list[tuple[UtcMs, UtcMs | None]] = []
         self._unknown: list[tuple[UtcMs, UtcMs | None]] = []
         self._driver_of: dict[ProductId, str] = {}
-        self._lost: dict[str, Spells] = {}
+        self._lost: dict[str, Spells] = {}  # since the machine's start
         self._unreachable: dict[ProductId, Spells] = {}
         self._removed: dict[ProductId, Spells] = {}
 
@@ -75,13 +78,13 @@ class Outages:
         """That product is read by that driver."""
         self._driver_of[product] = driver
 
-    def lost(self, driver: str, at_ms: UtcMs) -> None:
-        """The driver's device went away."""
-        _begin(self._lost.setdefault(driver, deque(maxlen=_REMEMBERED)), at_ms)
+    def lost(self, driver: str, boot_ms: int) -> None:
+        """The driver's device went away; in ms since the machine's start."""
+        _begin(self._lost.setdefault(driver, deque(maxlen=_REMEMBERED)), UtcMs(boot_ms))
 
-    def back(self, driver: str, at_ms: UtcMs) -> None:
-        """The driver's device is there again."""
-        _end(self._lost.get(driver), at_ms)
+    def back(self, driver: str, boot_ms: int) -> None:
+        """The driver's device is there again; in ms since the machine's start."""
+        _end(self._lost.get(driver), UtcMs(boot_ms))
 
     def reachable(self, product: ProductId, status: Availability, at_ms: UtcMs) -> None:
         """Whether a device can be reached from then on; retrying is not yet out of reach."""
@@ -117,7 +120,10 @@ class Outages:
             return Cause.CLOCK_UNKNOWN if end_ms > self.started_ms else Cause.GATEWAY_OFF
         if _within(self._removed.get(prop.product_id, ()), start_ms, end_ms) * 2 >= length_ms:
             return Cause.DEVICE_REMOVED
-        lost = self._lost.get(self._driver_of.get(prop.product_id, ""), ())
+        spells = self._lost.get(self._driver_of.get(prop.product_id, ""), ())
+        lost = [
+            (self._utc_of(since), None if until is None else self._utc_of(until)) for since, until in spells
+        ]
         unreachable = self._unreachable.get(prop.product_id, ())
         away_ms = _within(chain(lost, unreachable), start_ms, end_ms)
         return Cause.LINK_LOST if away_ms * 2 >= length_ms else Cause.METER_SILENT

@@ -88,7 +88,7 @@ class Supervisor:
             if self._told:
                 log.info("driver reads again", extra={"driver": self.driver.name})
                 self._told = ""
-            self._outages.back(self.driver.name, self._clock.now_ms())
+            self._outages.back(self.driver.name, self._clock.boot_ns() // 1_000_000)
         self._emit(batch)
 
     def _stopped(self, problem: str, hint: str, *, at_least_s: float) -> float:
@@ -97,7 +97,7 @@ class Supervisor:
             self._told = problem
         self.problem, self.hint = problem, hint
         self._away = True
-        self._outages.lost(self.driver.name, self._clock.now_ms())
+        self._outages.lost(self.driver.name, self._clock.boot_ns() // 1_000_000)
         if self._clock.boot_ns() - self._started_ns > LASTED_S * 1_000_000_000:
             self._backoff.reset()
         return self._backoff.next_s(at_least_s)

@@ -63,7 +63,7 @@ async def test_a_silent_meter_is_missing_for_that_reason_and_a_lost_port_for_ano
         await it.minutes(35)
         await it.minutes(60, read=False)
         supervisor = it.driver()
-        supervisor._outages.lost("p1", it.clock.now_ms())
+        supervisor._outages.lost("p1", it.clock.boot_ns() // 1_000_000)
         await it.minutes(60, read=False)
         causes = [one.cause for one in await it.half_hours()]
         assert causes[:2] == [None, None]

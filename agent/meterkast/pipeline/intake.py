@@ -45,9 +45,13 @@ class Intake:
         self.refused: Counter[str] = Counter()
         self.off_stamps = 0
         self._started_ns = clock.boot_ns()
-        self.started_ms = clock.utc_of(self._started_ns)
+        self.reckon()
         self.trusted_since_ms: UtcMs | None = None
         self.waits = False
+
+    def reckon(self) -> None:
+        """When this run began, by the clock as it is: again once that has heard what earlier runs knew."""
+        self.started_ms = self._clock.utc_of(self._started_ns)
 
     def emit(self, batch: Batch) -> None:
         """Take a batch in; while the clock is unknown it is held back, to be timed later."""
@@ -107,7 +111,7 @@ class Intake:
         if self.waits or self._clock.trust is Trust.UNKNOWN:
             return False
         self.trusted_since_ms = self._clock.now_ms()
-        self.started_ms = self._clock.utc_of(self._started_ns)
+        self.reckon()
         raws, self._held_raws = self._held_raws, []
         for batch in raws:
             if (at_ms := self._time_of(batch)) is not None:

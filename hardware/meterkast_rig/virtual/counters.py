@@ -127,13 +127,15 @@ class Life:
             found.append(self._epoch(generation, number, kind, begun_ms, first, last, last_ms, offset))
         return {(one.property_id, one.number): one for one in found}
 
-    def _rolls_ms(self, part: str) -> int | None:
+    def _rolls_ms(self, part: str) -> UtcMs | None:
         """When a register was first read after it rolled over: it stands still where nothing is used."""
         at_ms = self._site.weather.rollovers.get(part)
         if at_ms is None:
             return None
         counted = self._site.meters.counted(part, at_ms)
-        return next((one for one in self._readings if self._site.meters.counted(part, one) >= counted), None)
+        return next(
+            (UtcMs(one) for one in self._readings if self._site.meters.counted(part, one) >= counted), None
+        )
 
     def _epoch(
         self,

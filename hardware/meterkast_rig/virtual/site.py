@@ -198,14 +198,11 @@ class Record:
         found.kept.add(at_ms)
 
     def untimed(self, source: str, at_ms: int) -> None:
-        """It is durable, but when it was measured is not known yet."""
-        if self._weather.never.at(at_ms) is None:
-            self.kept(source, at_ms)
-        else:
-            found = self.sources[source]
-            found.unsure.discard(at_ms)
-            found.handed.pop(at_ms, None)
-            found.lost.add(at_ms)
+        """It is durable, and nobody will ever know when it was measured."""
+        found = self.sources[source]
+        found.unsure.discard(at_ms)
+        found.handed.pop(at_ms, None)
+        found.lost.add(at_ms)
 
     def refused(self, source: str, at_ms: int) -> None:
         """The store has said that it is not."""

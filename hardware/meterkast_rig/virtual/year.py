@@ -358,23 +358,30 @@ class _Witness:
         ]
         # What has no time yet is durable all the same; it was measured when it was.
         untimed = [
-            (source, batch.device_ms if batch.device_ms is not None else self._true_ms(batch.seen_ns))
+            (
+                source,
+                self._true_ms(batch.seen_ns),
+                batch.device_ms if batch.device_ms is not None else self._true_ms(batch.seen_ns),
+            )
             for table in what.untimed
             if (source := await self._source(table.layout[0].property_id))
             for batch in table.batches()
         ]
-        for source, at_ms in (*held, *untimed):
+        held += [(source, at_ms) for source, _, at_ms in untimed]
+        for source, at_ms in held:
             record.keeping(source, at_ms)
         try:
             await self._store.keep(what)
         except StorageError:
-            for source, at_ms in (*held, *untimed):
+            for source, at_ms in held:
                 record.refused(source, at_ms)
             raise
+        lost = {(source, at_ms) for source, seen_ms, at_ms in untimed if self._site.weather.never.at(seen_ms)}
         for source, at_ms in held:
-            record.kept(source, at_ms)
-        for source, at_ms in untimed:
-            record.untimed(source, at_ms)
+            if (source, at_ms) in lost:
+                record.untimed(source, at_ms)
+            else:
+                record.kept(source, at_ms)
 
     async def _source(self, property_id: int) -> str:
         if property_id not in self._sources:

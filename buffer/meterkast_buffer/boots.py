@@ -15,12 +15,11 @@ from meterkast.model.time import UtcMs
 from meterkast_buffer.database import Database, Row, known
 
 COLUMNS = "id, first_ms, last_ms, offset_ms, trust, sources, learned_ms, rtc_good"
-_PUT = f"""
-    INSERT INTO boots ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET last_ms = excluded.last_ms, offset_ms = excluded.offset_ms,
-        trust = excluded.trust, sources = excluded.sources, learned_ms = excluded.learned_ms,
-        rtc_good = excluded.rtc_good
-"""
+_INSERT = f"INSERT INTO boots ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE = (
+    "UPDATE boots SET last_ms = ?, offset_ms = ?, trust = ?, sources = ?, learned_ms = ?, rtc_good = ? "
+    "WHERE id = ?"
+)
 _EPISODE = "boot_id, after_ms, before_ms, duration_ms, readings, registers"
 
 BOOTS = 100
@@ -36,8 +35,11 @@ class Boots:
     async def put(self, connection: aiosqlite.Connection, boot: Boot) -> None:
         """Keep a boot, or what is new of it, in a transaction of the caller."""
         sources = json.dumps(boot.sources)
-        row = (boot.id, boot.first_ms, boot.last_ms, boot.offset_ms, boot.trust, sources)
-        await connection.execute(_PUT, (*row, boot.learned_ms, int(boot.rtc_good)))
+        row = (boot.last_ms, boot.offset_ms, boot.trust, sources, boot.learned_ms, int(boot.rtc_good))
+        # Not INSERT … ON CONFLICT: that writes the page of sqlite_sequence too, every ten minutes.
+        if (await connection.execute(_UPDATE, (*row, boot.id))).rowcount:
+            return
+        await connection.execute(_INSERT, (boot.id, boot.first_ms, *row))
         await connection.execute(
             "DELETE FROM boots WHERE number <= (SELECT max(number) FROM boots) - ? AND offset_ms IS NOT NULL",
             (BOOTS,),

@@ -37,6 +37,8 @@ BETWEEN = f"SELECT {_ITEM} FROM {_FROM} WHERE at_ms > ? AND at_ms <= ? ORDER BY 
 DELIVERED = (
     f"SELECT id, length(payload) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {_DELIVERED}"
 )
+SINCE_MARK = f"SELECT max(at_ms) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {_DELIVERED}"
+"""The mark in `streams` is as old as the newest closing: a receipt does not write it."""
 _AMONG = "id IN (SELECT value FROM json_each(?))"
 
 Key = tuple[str, str]  # uplink and stream
@@ -106,6 +108,8 @@ class Outbox:
                 composed_ms = redo_ms
             elif redo_ms is not None:
                 self.waits = True
+            since = await rows(SINCE_MARK, (-1 if delivered_ms is None else delivered_ms, number))
+            delivered_ms = delivered_ms if since[0][0] is None else since[0][0]
             pending, oldest_ms = counts[_PENDING].get(number, (0, None))
             self._known[uplink, stream] = _Known(
                 number,
@@ -190,8 +194,11 @@ class Outbox:
             known = changed[key]
             changed[key] = replace(known, status=replace(known.status, composed_ms=composed_ms))
         await connection.executemany(
-            "UPDATE streams SET composed_ms = ? WHERE id = ?",
-            [(composed_ms, changed[key].id) for key, composed_ms in composed.items()],
+            "UPDATE streams SET composed_ms = ?, delivered_ms = ? WHERE id = ?",
+            [
+                (composed_ms, changed[key].status.delivered_ms, changed[key].id)
+                for key, composed_ms in composed.items()
+            ],
         )
         for key, composed_ms in composed.items():
             redo = self._redo.get(changed[key].id)
@@ -364,10 +371,6 @@ class Outbox:
             oldest = await fetch(connection, _OLDEST, (known.id,))
             status = replace(known.status, oldest_pending_ms=UtcMs(oldest[0][0]) if oldest else None)
             changed[status.uplink, status.stream] = replace(known, status=status)
-            if after == _DELIVERED:
-                await connection.execute(
-                    "UPDATE streams SET delivered_ms = ? WHERE id = ?", (status.delivered_ms, known.id)
-                )
         return changed
 
 

@@ -382,6 +382,9 @@ class Keeper:
         *,
         stopping: bool = False,
     ) -> list[Keep]:
+        for bound, owed_ms in self.meters.moved():
+            wanted = next(one for one in bound.uplink.wanted() if one.name == bound.stream.name)
+            self._commissioning.begun(bound.stream, wanted, bound.bindings, owed_ms)
         channels, lives = self._commissioning.changes(), self.meters.changed()
         kept = frames or closed.half_hours or closed.epochs or closed.composed or closed.closed
         if not (kept or channels or lives or untimed or stopping):

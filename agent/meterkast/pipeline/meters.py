@@ -60,6 +60,7 @@ class Meters:
         self._auto = auto
         self._lives: dict[ProductId, Life] = {}
         self._changed: dict[ProductId, Life] = {}
+        self._moved: list[tuple[BoundStream, UtcMs]] = []
 
     def load(self, lives: Iterable[Life]) -> None:
         """Those that were kept before; after the epochs were."""
@@ -74,6 +75,11 @@ class Meters:
         """Those that are to be kept."""
         changed, self._changed = self._changed, {}
         return [changed[product_id] for product_id in sorted(changed)]
+
+    def moved(self) -> list[tuple[BoundStream, UtcMs]]:
+        """Streams that went over to a new meter, and the end of the last interval that the old one owes; once."""
+        moved, self._moved = self._moved, []
+        return moved
 
     def life(self, product_id: ProductId) -> Life:
         """A meter's; of one of which there is nothing to tell, an empty one."""
@@ -173,9 +179,17 @@ class Meters:
                 bound.bindings = {**bound.bindings, **new}
                 properties = tuple(dict.fromkeys(bound.bindings.values()))
                 bound.stream = replace(bound.stream, properties=properties)
+                self._moved.append((bound, self._owed_until(bound.stream.length_ms, plan)))
                 if not self._held(bound):
                     await self._go_on(bound)
         log.info("meter swap signed off", extra={"old": plan.old, "new": plan.new, "by": plan.by})
+
+    def _owed_until(self, length_ms: int, plan: SwapPlan) -> UtcMs:
+        # The interval across a swap is the new meter's, unless that was read later only.
+        end_ms = self.closing.grid.end_of(plan.at_ms, length_ms)
+        first_ms = self.first_ms(plan.new)
+        late = first_ms is not None and first_ms > end_ms
+        return end_ms if late else self.closing.grid.start_of(end_ms, length_ms)
 
     def retire(self, product_id: ProductId, at_ms: UtcMs) -> None:
         """Wait for nothing of this product after the half-hour that holds an instant."""

@@ -77,7 +77,7 @@ class Meters:
         return [changed[product_id] for product_id in sorted(changed)]
 
     def moved(self) -> list[tuple[BoundStream, UtcMs]]:
-        """Streams that went over to a new meter, and the end of the last interval that the old one owes; once."""
+        """Streams that went over to a new meter, each with the end of what the old one owes; once."""
         moved, self._moved = self._moved, []
         return moved
 
@@ -156,7 +156,7 @@ class Meters:
 
     async def sign(self, plan: SwapPlan) -> None:
         """A swap is signed off: what was held is composed with the next transaction, which keeps it all."""
-        now_ms = self._clock.now_ms()
+        now_ms, first_ms = self._clock.now_ms(), self.first_ms(plan.new)
         for epoch in plan.epochs:
             self.closing.sign(epoch)
         self._put(
@@ -179,15 +179,14 @@ class Meters:
                 bound.bindings = {**bound.bindings, **new}
                 properties = tuple(dict.fromkeys(bound.bindings.values()))
                 bound.stream = replace(bound.stream, properties=properties)
-                self._moved.append((bound, self._owed_until(bound.stream.length_ms, plan)))
+                self._moved.append((bound, self._owed_until(bound.stream.length_ms, plan.at_ms, first_ms)))
                 if not self._held(bound):
                     await self._go_on(bound)
         log.info("meter swap signed off", extra={"old": plan.old, "new": plan.new, "by": plan.by})
 
-    def _owed_until(self, length_ms: int, plan: SwapPlan) -> UtcMs:
+    def _owed_until(self, length_ms: int, at_ms: UtcMs, first_ms: UtcMs | None) -> UtcMs:
         # The interval across a swap is the new meter's, unless that was read later only.
-        end_ms = self.closing.grid.end_of(plan.at_ms, length_ms)
-        first_ms = self.first_ms(plan.new)
+        end_ms = self.closing.grid.end_of(at_ms, length_ms)
         late = first_ms is not None and first_ms > end_ms
         return end_ms if late else self.closing.grid.start_of(end_ms, length_ms)
 

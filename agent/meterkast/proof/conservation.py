@@ -95,8 +95,8 @@ async def check(store: BookedStore, grid: Grid, after_ms: UtcMs, until_ms: UtcMs
         _add_up(found, prop, list(rows.values()), epochs.get(property_id, ()), reads)
     for property_id, own in epochs.items():
         if (known := registers.get(property_id)) is not None:
-            for before, epoch in pairwise((None, *own)):
-                _join(found, _named(known), epoch, before, epochs)
+            for number, epoch in enumerate(own):
+                _join(found, _named(known), epoch, own[number - 1] if number else None, epochs)
     return found
 
 
@@ -231,12 +231,12 @@ def _named(prop: Property) -> str:
 def _join(
     found: Conservation,
     name: str,
-    epoch: Epoch | None,
+    epoch: Epoch,
     before: Epoch | None,
     epochs: Mapping[PropertyId, Sequence[Epoch]],
 ) -> None:
     """The continued counter must go on across a break; across a swap exactly where the old one was."""
-    if epoch is None or epoch.last is None or epoch.kind is Break.FIRST:
+    if epoch.last is None or epoch.kind is Break.FIRST:
         return
     swapped = epoch.predecessor is not None
     if epoch.predecessor is not None:

@@ -185,7 +185,7 @@ async def test_connection_lost_while_sending_is_not_success(house: House) -> Non
     await house.stick.verb("freeze")
     sending = asyncio.create_task(house.write(DIMMER, "dimmer", "55"))
     async with asyncio.timeout(60):
-        while (await house.network.pending())[-1].status != "sending":  # noqa: ASYNC110
+        while [one.status for one in await house.network.pending()][-1:] != ["sending"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await house.running.driver._service.kill()
     failed = await sending

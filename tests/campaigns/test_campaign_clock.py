@@ -14,7 +14,7 @@ import pytest
 from . import clock_run
 from .clock_story import tell
 
-SIZE = int(os.environ.get("METERKAST_CAMPAIGN_SIZE", "300"))
+SIZE = int(os.environ.get("METERKAST_CAMPAIGN_SIZE", "500"))
 SEED = int(os.environ.get("METERKAST_CAMPAIGN_SEED", "1"))
 ONE = os.environ.get("METERKAST_CAMPAIGN_STORY", "")
 

@@ -47,7 +47,7 @@ class Outages:
     def started(self, at_ms: UtcMs) -> None:
         """This run began then, as is known now; what it noted while the clock was unknown moves with it."""
         by_ms, before_ms = at_ms - self.started_ms, self.started_ms
-        for spells in chain(self._lost.values(), self._unreachable.values(), self._removed.values()):
+        for spells in chain(self._unreachable.values(), self._removed.values()):
             for number, (since, until) in enumerate(spells):
                 # What lies before this run is of an earlier one, what lies after its begin was noted rightly.
                 if before_ms <= since < at_ms or by_ms < 0 <= since - before_ms:

@@ -93,6 +93,10 @@ async def check(store: BookedStore, grid: Grid, after_ms: UtcMs, until_ms: UtcMs
         prop = registers[property_id]
         _compare(found, prop, rows, reads, minutes, after_ms)
         _add_up(found, prop, list(rows.values()), epochs.get(property_id, ()), reads)
+    for property_id, own in epochs.items():
+        if (known := registers.get(property_id)) is not None:
+            for number, epoch in enumerate(own):
+                _join(found, _named(known), epoch, own[number - 1] if number else None, epochs)
     return found
 
 
@@ -197,7 +201,7 @@ def _add_up(
     if len(counted) < 2:
         return
     found.registers += 1
-    name = f"{prop.description.name} (property {prop.id})"
+    name = _named(prop)
     for one, later in pairwise(counted):
         assert one.value is not None
         assert later.value is not None
@@ -218,17 +222,34 @@ def _add_up(
             f"{name}: its half-hours add up to {total.decimal()}, and its register counted "
             f"{register.decimal()}, from {iso_utc(counted[0].end_ms)} to {iso_utc(counted[-1].end_ms)}"
         )
-    for epoch in epochs:
-        _join(found, name, epoch, {one.number: one for one in epochs}.get(epoch.number - 1))
 
 
-def _join(found: Conservation, name: str, epoch: Epoch, before: Epoch | None) -> None:
-    """The continued counter must go on across a break."""
+def _named(prop: Property) -> str:
+    return f"{prop.description.name} (property {prop.id})"
+
+
+def _join(
+    found: Conservation,
+    name: str,
+    epoch: Epoch,
+    before: Epoch | None,
+    epochs: Mapping[PropertyId, Sequence[Epoch]],
+) -> None:
+    """The continued counter must go on across a break; across a swap exactly where the old one was."""
     if epoch.last is None or epoch.kind is Break.FIRST:
         return
+    swapped = epoch.predecessor is not None
+    if epoch.predecessor is not None:
+        # Epochs of the old meter since then are of a life after that one.
+        before = next(
+            (one for one in reversed(epochs.get(epoch.predecessor, ())) if one.at_ms <= epoch.at_ms), None
+        )
     offset = before.offset if before is not None else Quantity(0)
-    if epoch.predecessor is None and _less(_plus(epoch.first, epoch.offset), _plus(epoch.last, offset)):
+    begins, ended = _plus(epoch.first, epoch.offset), _plus(epoch.last, offset)
+    if _less(begins, ended):
         found.tell(f"{name}: its counter as it is sent falls at the break of {iso_utc(epoch.at_ms)}")
+    elif swapped and not _same(begins, ended):
+        found.tell(f"{name}: its counter as it is sent leaps at the swap of {iso_utc(epoch.at_ms)}")
 
 
 def sum_of_differences(rows: Sequence[HalfHour], epochs: Sequence[Epoch]) -> Quantity:
@@ -297,8 +318,13 @@ def _offset(number: int, epochs: Sequence[Epoch]) -> Quantity:
     raise KeyError(number)
 
 
+def counts(row: HalfHour) -> bool:
+    """Whether a half-hour is part of a sum: nobody knows yet what a suspect one comes to."""
+    return row.value is not None and row.state is not State.SUSPECT
+
+
 def _counted(rows: Iterable[HalfHour]) -> list[HalfHour]:
-    return [row for row in rows if row.value is not None]
+    return [row for row in rows if counts(row)]
 
 
 def _plus(one: Quantity, other: Quantity) -> Quantity:

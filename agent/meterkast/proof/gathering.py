@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from meterkast import __version__
 from meterkast.model.channel import Channel
@@ -32,22 +31,6 @@ from meterkast.proof.month import month_of
 from meterkast.proof.reconcile import kept
 from meterkast.proof.sealing import covered_by
 from meterkast.proof.tally import Tallies, status
-
-
-class Episode(Protocol):
-    """A boot whose time was never known."""
-
-    after_ms: UtcMs | None
-    before_ms: UtcMs
-    duration_ms: int
-
-
-class Doubt(Protocol):
-    """What the storage cannot vouch for."""
-
-    at_ms: UtcMs
-    kind: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,10 +207,7 @@ def _epoch(one: Epoch) -> EpochPart:
 
 
 async def _clock(store: BookedStore, after_ms: UtcMs, until_ms: UtcMs) -> tuple[ClockPart, ...]:
-    ask = getattr(store, "clock_episodes", None)
-    if ask is None:
-        return ()
-    found: Sequence[Episode] = await ask(after_ms, until_ms)
+    found = await store.clock_episodes(after_ms, until_ms)
     return tuple(
         ClockPart(after_ms=one.after_ms, before_ms=one.before_ms, duration_ms=one.duration_ms)
         for one in found
@@ -235,10 +215,7 @@ async def _clock(store: BookedStore, after_ms: UtcMs, until_ms: UtcMs) -> tuple[
 
 
 async def _doubts(store: BookedStore, after_ms: UtcMs) -> tuple[DoubtPart, ...]:
-    ask = getattr(store, "doubts", None)
-    if ask is None:
-        return ()
-    found: Sequence[Doubt] = await ask()
+    found = await store.doubts()
     return tuple(
         DoubtPart(at_ms=one.at_ms, kind=one.kind, detail=one.detail) for one in found if one.at_ms > after_ms
     )

@@ -13,7 +13,7 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import text
 from meterkast.model.time import Grid
 from meterkast.proof.body import ChannelPart, RegisterPart, Span
-from meterkast.proof.conservation import sum_of_differences
+from meterkast.proof.conservation import counts, sum_of_differences
 from meterkast.proof.ledger import Entry, Handed, Standing
 
 
@@ -69,7 +69,7 @@ class Tallies:
                     Span(cause=entry.cause.value, after_ms=start_ms, until_ms=entry.end_ms, count=1)
                 )
         # The first, and the newest of each epoch: what lies between adds nothing to the difference.
-        if len(entry.rows) == 1 and entry.rows[0].value is not None:
+        if len(entry.rows) == 1 and counts(entry.rows[0]):
             row, kept = entry.rows[0], tally.values
             if len(kept) > 1 and kept[-1].epoch == row.epoch == kept[-2].epoch:
                 kept[-1] = row
@@ -110,7 +110,7 @@ class Tallies:
         if len(channel.properties) != 1 or property_id not in self._registers or not tally.values:
             return None
         begin = self._begins.get(property_id)
-        rows = [*([begin] if begin is not None and begin.value is not None else []), *tally.values]
+        rows = [*([begin] if begin is not None and counts(begin) else []), *tally.values]
         try:
             difference = text(sum_of_differences(rows, self._epochs.get(property_id, ())).decimal())
         except KeyError:

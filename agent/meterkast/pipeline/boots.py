@@ -50,7 +50,7 @@ class Boots:
         past = self._past = list(await self._store.boots())
         self._clock.recall(past)
         self._intake.reckon()
-        self._outages.started(self._intake.started_ms)
+        self._outages.started(self._intake.started_ms, self._clock.now_ms())
         mine = self._clock.boot_id
         self._earlier = next((boot for boot in past if boot.id == mine), None)
         never = any(boot.offset_ms is None and boot.id != mine for boot in past)

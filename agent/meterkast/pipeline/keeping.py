@@ -145,7 +145,12 @@ class Keeper:
             self.properties[prop.id] = prop
             self._know(prop, closed.get(prop.id))
         self._closing.load(await self.store.epochs())
-        self.meters.load(await self.store.lives())
+        lives = await self.store.lives()
+        self.meters.load(lives)
+        for life in lives:
+            # Where its cable is out from the start no driver declares it.
+            if life.source:
+                self._outages.reads(life.source, life.product_id)
         await self.reach.load()
         await self.orders.load()
         await self._resuming.load()
@@ -365,7 +370,7 @@ class Keeper:
         # What was read while the time was unknown has its time by now: nothing is missing for that since.
         known = self._intake.trusted_since_ms is not None
         self._outages.trusted_since_ms = self._intake.started_ms if known else None
-        self._outages.started(self._intake.started_ms)
+        self._outages.started(self._intake.started_ms, self._clock.now_ms())
 
     async def _learn(self) -> None:
         """The time is known: what was kept without it is timed."""

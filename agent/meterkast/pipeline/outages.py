@@ -44,18 +44,21 @@ class Outages:
         self._unreachable: dict[ProductId, Spells] = {}
         self._removed: dict[ProductId, Spells] = {}
 
-    def started(self, at_ms: UtcMs) -> None:
+    def started(self, at_ms: UtcMs, now_ms: UtcMs) -> None:
         """This run began then, as is known now; what it noted while the clock was unknown moves with it."""
         by_ms, before_ms = at_ms - self.started_ms, self.started_ms
+        self.started_ms = at_ms
+        if not by_ms:
+            return
+
+        def moved(noted_ms: UtcMs) -> UtcMs:
+            # What is older is of an earlier run; what would lie in the future was noted rightly.
+            later_ms = UtcMs(noted_ms + by_ms)
+            return later_ms if before_ms <= noted_ms and later_ms <= now_ms else noted_ms
+
         for spells in chain(self._unreachable.values(), self._removed.values()):
             for number, (since, until) in enumerate(spells):
-                # What lies before this run is of an earlier one, what lies after its begin was noted rightly.
-                if before_ms <= since < at_ms or by_ms < 0 <= since - before_ms:
-                    since = UtcMs(since + by_ms)
-                if until is not None and (before_ms <= until < at_ms or by_ms < 0 <= until - before_ms):
-                    until = UtcMs(until + by_ms)
-                spells[number] = since, until
-        self.started_ms = at_ms
+                spells[number] = moved(since), None if until is None else moved(until)
 
     def ran(self, since_ms: UtcMs, until_ms: UtcMs) -> None:
         """An earlier run of this boot was on then."""

@@ -17,7 +17,7 @@ from meterkast_rig.virtual.counters import Life, Lines, lines_of
 from meterkast_rig.virtual.platforms import Values
 from meterkast_rig.virtual.site import CAPTURE_S, CHANNELS, SOURCE, TOTALS, Meters, captured
 from meterkast_rig.virtual.sources import PROPERTIES
-from meterkast_rig.virtual.year import Run
+from meterkast_rig.virtual.year import FLUSH_S, Run
 
 _HOLD_MS = PROPERTIES["room"].fresh_ms
 _NOT_DUE_MS = 2 * HOUR_MS
@@ -190,7 +190,9 @@ class _Channel:
         for gap in self.site.weather.gaps:
             if gap.channels & set(self._parts):
                 taken[gap.cause] += gap.span.overlap_ms(start_ms, row.end_ms)
-        most = [cause for cause, ms in taken.items() if ms * 2 >= HALF_HOUR_MS]
+        # How long a boot ran that never knew the time is known to the last time it was written.
+        slack_ms = FLUSH_S * 1000 if Cause.CLOCK_UNKNOWN in taken else 0
+        most = [cause for cause, ms in taken.items() if (ms + slack_ms) * 2 >= HALF_HOUR_MS]
         allowed = set(most) or {cause for cause, ms in taken.items() if ms}
         if self.channel in CAPTURE_S and (not most or most == [Cause.METER_SILENT]):
             # What is read once an hour is not due in between. The telegram does not say how often a meter

@@ -265,6 +265,7 @@ class _World:
             half_hours_years=config.storage.half_hours_years,
         )
         try:
+            await store.set_state("gateway", "device_id", DEVICE_ID)
             witness = _Witness(store, self.run.site, machine.true_ms_of)
             # A cast: the witness passes everything on that it does not look at.
             gateway = Gateway(config, clock, cast(BookedStore, witness), DEVICE_ID)

@@ -38,8 +38,8 @@ PAGE_BYTES = 4096
 
 # Measured on ext4 with the standard day, 100 channels and 20 streams (MB a day to the card, fsyncs a day):
 # 100 pages 70 and 1,680; 250 pages 66 and 1,540; 1000 pages 62 and 1,460. Each checkpoint is two or three
-# fsyncs and writes the last page of every table once more; 1000 pages fill in five hours.
-CHECKPOINT_PAGES = 1000
+# fsyncs and writes the last page of every table once more; 2000 pages fill in eight hours.
+CHECKPOINT_PAGES = 2000
 
 # Frames are a page and 24 bytes. A log that has its size from the start costs no new extents and no inode
 # update with every commit: 62 instead of 67 MB a day to the card.
@@ -78,7 +78,6 @@ class Database:
         findings: What the check at start, or after the last trouble, found; None for one who only looks.
         unsealed: Small tables that were changed since the second copy took them over.
         broken: The disk refused in a way after which the file is opened anew, and checked, before it is used.
-        changed: Called after a transaction while there are such.
         revived: Called after the file was opened anew, to bring up to date what is held in memory.
     """
 
@@ -96,7 +95,6 @@ class Database:
         self.findings = findings
         self.unsealed: set[str] = set()
         self.revived: Callable[[], Awaitable[None]] | None = None
-        self.changed: Callable[[], Awaitable[None]] | None = None
         self._years = years
         self.broken = False
         self._reviving = asyncio.Lock()
@@ -190,8 +188,6 @@ class Database:
             if not running.cancelled():
                 running.exception()  # else asyncio reports it as never seen; the caller is gone
             raise
-        if self.unsealed and self.changed is not None:
-            await self.changed()
         return result
 
     async def _transact(self, work: Work[T], durable: bool, committed: Callable[[T], None] | None) -> T:

@@ -284,17 +284,18 @@ class Journal:
         newest = segments[-1] if segments else None
         if newest is not None and month in newest.name:
             self._open(newest)
-            return
-        self.folder.mkdir(exist_ok=True)
-        number = int(newest.name[:6]) + 1 if newest else 1
-        path = self.folder / f"{number:06}-{month}{SUFFIX}"
-        self._open(path)
-        assert self._file is not None
-        os.write(self._file, owner)
-        os.fsync(self._file)
-        self._size = len(owner)
-        sync_folder(self.folder)
-        sync_folder(self.folder.parent)
+        else:
+            made = not self.folder.exists()
+            self.folder.mkdir(exist_ok=True)
+            number = int(newest.name[:6]) + 1 if newest else 1
+            self._open(self.folder / f"{number:06}-{month}{SUFFIX}")
+            sync_folder(self.folder)
+            if made:
+                sync_folder(self.folder.parent)
+        if not self._size:
+            # Also where a cut left the name alone. It is flushed with the frames that follow.
+            assert self._file is not None
+            self._size = os.write(self._file, owner)
         if segments and _months(month) - _months(segments[0].name[7:14]) > 12 * years + 1:
             segments[0].unlink()
 

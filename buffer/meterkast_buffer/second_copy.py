@@ -21,7 +21,9 @@ _WAITING = 50_000
 """Half-hours that wait in memory while the journal cannot be written; the next start adds those beyond."""
 
 _WITH_CLOSINGS = {"state", "streams", "layouts"}
-"""Tables that change often: they are copied with the next closing, others at once."""
+"""Tables that change often: they are copied with the next closing, others with the next minute's samples:
+no sample of a device that was declared since is on the disk before.
+"""
 
 
 class SecondCopy:
@@ -43,7 +45,6 @@ class SecondCopy:
         self._waiting: list[HalfHour] = []
         self._now_ms = 0
         self._lock = asyncio.Lock()
-        database.changed = self.changed
 
     async def load(self) -> None:
         """Learn whose journal it is, once at start.
@@ -64,11 +65,6 @@ class SecondCopy:
         self._waiting += [one for one in half_hours if one.length_ms == HALF_HOUR_MS]
         self._now_ms = max(self._now_ms, now_ms)
         if self._waiting or self._database.unsealed & set(COPIED) - _WITH_CLOSINGS:
-            await self._write()
-
-    async def changed(self) -> None:
-        """A transaction changed small tables."""
-        if self._database.unsealed & set(COPIED) - _WITH_CLOSINGS:
             await self._write()
 
     async def _write(self) -> None:
@@ -121,7 +117,6 @@ class SecondCopy:
 
     async def close(self) -> None:
         """What changed since the last closing is copied too, then the file is closed."""
-        self._database.changed = None
         if self._waiting or self._database.unsealed & set(COPIED):
             await self._write()
         self._journal.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from meterkast.clock import FastClock, system_clock
 from meterkast.config import ClockSettings, load
+from meterkast.heap import one_heap
 from meterkast.logs import set_up
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import UtcMs, parse_iso
@@ -66,6 +67,7 @@ def start_of(text: str) -> UtcMs | None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the gateway until it is told to stop."""
+    one_heap()
     config = load(args.config)
     clock = clock_of(args, config.clock)
     set_up(args.log_level)

@@ -144,9 +144,9 @@ async def _day(core: Core, told: Told, meter: Meter, seconds: int, network: Nois
     for at_ms, telegram in load.stream(load.NoisyMeter(), UtcMs(load.START_MS + 1000), seconds):
         reports = [] if network is None else list(network.second(at_ms))
         began_s = time.process_time()
-        for report_ms, layout, values in reports:
+        for report_ms, layout, values, raw in reports:
             clock.set(report_ms)
-            emit(Batch(layout, values, clock.boot_ns()))
+            emit(Batch(layout, values, clock.boot_ns(), raw=raw))
         clock.set(at_ms)
         await core.telegram(telegram, emit)
         if (at_ms - AFTER_MINUTE_MS) % MINUTE_MS == 0:

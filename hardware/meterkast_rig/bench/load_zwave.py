@@ -6,6 +6,7 @@ little tables. It is a heavy load: real networks carry a fraction of it.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -91,8 +92,8 @@ class NoisyNetwork:
             )
             self._layouts.append([(Column(known[value.key].id, value.decimals),) for value in _VALUES])
 
-    def second(self, end_ms: UtcMs) -> Iterator[tuple[UtcMs, Layout, tuple[int, ...]]]:
-        """The reports of the second before an instant, oldest first."""
+    def second(self, end_ms: UtcMs) -> Iterator[tuple[UtcMs, Layout, tuple[int, ...], bytes]]:
+        """The reports of the second before an instant, oldest first; with a register's evidence."""
         chance = self._random
         times = sorted(end_ms - chance.randrange(1000) for _ in range(self._count()))
         self.reports += len(times)
@@ -101,7 +102,8 @@ class NoisyNetwork:
             value, known = _VALUES[kind], self._values[device]
             moved = round(chance.gauss(0, value.noise)) if value.noise else chance.randrange(1, 30)
             known[kind] = max(0, (value.first if value.key == "voltage" else known[kind]) + moved)
-            yield UtcMs(at_ms), self._layouts[device][kind], (known[kind],)
+            raw = _evidence(device + 2, known[kind]) if value.key == "import_total" else b""
+            yield UtcMs(at_ms), self._layouts[device][kind], (known[kind],), raw
 
     def _count(self) -> int:
         """Poisson's distribution, as Knuth draws from it."""
@@ -110,3 +112,19 @@ class NoisyNetwork:
             product *= self._random.random()
             count += 1
         return count
+
+
+def _evidence(node: int, watt_hours: int) -> bytes:
+    """What the driver keeps of a meter's report, as it makes it."""
+    meter = {"meterType": 1, "scale": 0, "rateType": 1}
+    place = {"commandClassName": "Meter", "commandClass": 50, "endpoint": 0, "property": "value"}
+    named = {"propertyKey": 65537, "propertyName": "value", "propertyKeyName": "Electric_kWh_Consumed"}
+    told = {
+        "node": node,
+        "unit": "kWh",
+        "type": "number",
+        "ccSpecific": meter,
+        "valueId": f"{node}-50-0-value-65537",
+        "args": {**place, **named, "newValue": watt_hours / 1000, "prevValue": (watt_hours - 7) / 1000},
+    }
+    return json.dumps(told, separators=(",", ":")).encode()

@@ -14,7 +14,7 @@ from meterkast.model.errors import StorageError
 from meterkast.model.time import UtcMs
 from meterkast_buffer.database import _guard, _release
 from meterkast_buffer.refusal import refusal
-from meterkast_buffer.sealed import seal_all
+from meterkast_buffer.sealed import seal_all, sums_of
 
 RESTORED = ("gateway", "restored")
 """Scope and key of the text that tells a gateway that it was restored; see pipeline/resuming.py."""
@@ -86,7 +86,9 @@ def prepare_restored(path: str, created_ms: UtcMs) -> None:
                 "INSERT OR REPLACE INTO state (scope, key, text) VALUES ('gateway', 'backup_ms', ?)",
                 (str(created_ms),),
             )
-            seal_all(database)
+            # The second copy was saved a little later: what it says of these tables is not to replace them.
+            sums = sums_of(database)
+            seal_all(database, {name: version + _LEFT_OUT for name, (version, _) in sums.items()})
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise refusal(error, path) from error

@@ -16,6 +16,7 @@ from meterkast_buffer.findings import Findings
 
 SUMMED: dict[str, str] = {
     "boots": "number, id, first_ms, last_ms, offset_ms, trust, sources, learned_ms, rtc_good",
+    "untimed": "id, boot_id, last_ms",
     "episodes": "boot_id, after_ms, before_ms, duration_ms, readings, registers",
     "seals": "number, day, after_ms, until_ms, rows, digest",
     "amendments": "end_ms, property_id, revision, seal",
@@ -24,7 +25,7 @@ SUMMED: dict[str, str] = {
     "pending_data": "id, node_id, property_id, channel, command_class, parameter, value, status, at_ms, "
     "eta_ms, detail",
 }
-"""The tables, and the columns under a row's CRC, in the order in which it is taken."""
+"""The tables, and the columns under a row's CRC in their order; the data of `untimed` have their own."""
 
 _KEYS = {"amendments": 3}
 """How many of the columns are the key; one where nothing is said."""

@@ -274,10 +274,15 @@ class _Filling:
         try:
             self._new.executemany(sql, rows)
         except _NO_ROW:
+            refused = 0
             for row in rows:
-                # What the table does not take is no row of it: its sum, or its CRC, will be found wrong.
-                with suppress(*_NO_ROW):
+                try:
                     self._new.execute(sql, row)
+                except _NO_ROW:
+                    refused += 1
+            self._findings.unreadable.append(
+                f"{refused} rows of the table {name} were not as they were written."
+            )
 
     def _put_items(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Items whose CRC is right. It does not cover the id: where one comes with two items, both go."""

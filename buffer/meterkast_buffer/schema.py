@@ -37,9 +37,7 @@ def make_schema(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {newest_version()}")
 
 
-SCHEMA = (
-    "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name <> 'sqlite_sequence' ORDER BY type, name"
-)
+SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 
 
 @cache
@@ -53,4 +51,4 @@ def schema() -> tuple[Any, ...]:
 @cache
 def tables() -> tuple[str, ...]:
     """All our tables."""
-    return tuple(row[1] for row in schema() if row[0] == "table")
+    return tuple(row[1] for row in schema() if row[0] == "table" and not row[1].startswith("sqlite_"))

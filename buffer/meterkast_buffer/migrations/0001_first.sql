@@ -137,6 +137,7 @@ CREATE TABLE untimed (
     id      INTEGER PRIMARY KEY,
     boot_id TEXT NOT NULL,
     last_ms INTEGER NOT NULL,
+    crc     INTEGER NOT NULL DEFAULT 0,
     data    BLOB NOT NULL
 ) STRICT;
 

@@ -295,3 +295,16 @@ int unlink(const char *path) {
     errno = error;
     return result;
 }
+
+int mkdir(const char *path, mode_t mode) {
+    REAL(int, mkdir, const char *, mode_t);
+    if (!inside(path)) return call(path, mode);
+    pthread_mutex_lock(&mutex);
+    int error = failing(NAME), result = -1;
+    if (error) errno = error;
+    else if (!(result = call(path, mode))) record(NULL, 0, "D %s\n", path);
+    error = errno;
+    pthread_mutex_unlock(&mutex);
+    errno = error;
+    return result;
+}

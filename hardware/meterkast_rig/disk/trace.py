@@ -54,6 +54,9 @@ class File:
         self.pending = []
 
 
+FOLDER = File()
+"""Stands for a folder inside the one that is recorded."""
+
 Names = dict[str, File]
 Renaming = tuple[tuple[str, File | None], ...]
 State = dict[str, bytes]
@@ -80,11 +83,13 @@ class Disk:
         self.pending.append(changed)
         _name(self.live, changed)
 
-    def flush(self) -> None:
-        for changed in self.pending:
+    def flush(self, folder: str) -> None:
+        """The names in one folder are durable; those in others wait for theirs."""
+        flushed = [changed for changed in self.pending if any(_parent(name) == folder for name, _ in changed)]
+        for changed in flushed:
             _name(self.durable, changed)
-        self.version += bool(self.pending)
-        self.pending = []
+        self.version += bool(flushed)
+        self.pending = [changed for changed in self.pending if changed not in flushed]
 
     def cut(self, chance: Random) -> tuple[object, dict[str, tuple[File, list[Change]]]]:
         """One thing that a power cut could leave: a key, equal for equal ones, and how to make it."""
@@ -96,6 +101,8 @@ class Disk:
         parts: dict[int, list[Change]] = {}
         for name in sorted(names):
             file = names[name]
+            if file is FOLDER or (_parent(name) and _parent(name) not in names):
+                continue
             if id(file) not in parts:
                 parts[id(file)] = _survivors(file, chance)
             chosen[name] = file, parts[id(file)]
@@ -137,8 +144,10 @@ class Trace:
         self._data = path.read_bytes()
         self._folder = str(folder)
         files = {name: File(content) for name, content in before.items()}
+        files |= {_parent(name): FOLDER for name in before if _parent(name)}
         self.disk = Disk(live=dict(files), durable=dict(files))
         self._open: dict[int, File | None] = {}
+        self._folders: dict[int, str] = {}
 
     def steps(self) -> Iterator[Step]:
         """Play it: after each step `disk` is as the process had it then."""
@@ -168,6 +177,8 @@ class Trace:
             old, new = map(self._short, rest.split("\t"))
             file = self.disk.live[old]
             self.disk.name((new, file), (old, None))
+        elif kind == "D":
+            self.disk.name((self._short(rest), FOLDER))
         elif kind == "U":
             self.disk.name((self._short(rest), None))
         else:
@@ -175,8 +186,8 @@ class Trace:
             self._changed(kind, self._open[numbers[0]], numbers, payload, serial)
 
     def _opened(self, number: int, existed: bool, emptied: bool, name: str, serial: int) -> None:
-        if name == "":
-            self._open[number] = None  # the folder itself
+        if name == "" or self.disk.live.get(name) is FOLDER:
+            self._open[number], self._folders[number] = None, name
             return
         if not existed:
             self.disk.name((name, File()))
@@ -189,7 +200,7 @@ class Trace:
             del self._open[numbers[0]]
         elif file is None:
             if kind == "S":
-                self.disk.flush()
+                self.disk.flush(self._folders[numbers[0]])
         elif kind == "W":
             file.change((serial, numbers[1], payload))
         elif kind == "T":
@@ -201,6 +212,10 @@ class Trace:
 
     def _short(self, path: str) -> str:
         return os.path.relpath(path, self._folder) if path != self._folder else ""
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def made(chosen: Mapping[str, tuple[File, list[Change]]]) -> State:

@@ -18,6 +18,7 @@ from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports import Keep
 from meterkast_buffer import SqliteStore, open_store
+from meterkast_buffer.sealed import SEALED, crc_of, rows_of, sums_of
 from meterkast_rig.disk.trace import State, Trace, made
 
 from .story import NAME, STREAMS, contents
@@ -132,7 +133,7 @@ def judge(trace: Path, folder: Path, before: State, cuts: int, seed: str, scratc
 
 def look(state: State, promise: Promise, scratch: Path) -> str:
     """What is wrong, as SQLite sees it: structure, and every row of every table; empty where nothing is."""
-    _write(state, scratch)
+    write(state, scratch)
     connection = sqlite3.connect(scratch / NAME)
     try:
         damage = connection.execute("PRAGMA integrity_check").fetchall()
@@ -140,7 +141,9 @@ def look(state: State, promise: Promise, scratch: Path) -> str:
             return f"damaged: {damage[:3]}"
         digest = contents(lambda sql: connection.execute(sql).fetchall())
         if digest in promise.allowed:
-            return ""
+            sums = {name: crc for name, (_, crc) in sums_of(connection).items() if name in SEALED}
+            wrong = [name for name, crc in sums.items() if crc != crc_of(rows_of(connection, name))]
+            return f"sums of {wrong}" if wrong else ""
         return f"content {digest}, promised was one of {promise.allowed}"
     except sqlite3.Error as error:
         return f"cannot be read: {error}"
@@ -150,7 +153,7 @@ def look(state: State, promise: Promise, scratch: Path) -> str:
 
 async def use(state: State, scratch: Path) -> str:
     """What is wrong, as the gateway sees it: it opens the store, checks it, keeps more, closes and opens."""
-    _write(state, scratch)
+    write(state, scratch)
     try:
         store = await open_store(scratch / NAME, samples_days=1)
         try:
@@ -203,8 +206,11 @@ async def _goes_on(store: SqliteStore) -> str:
     return "" if (await store.half_hours(UtcMs(0), FOREVER))[-1] == row else "the next half-hour is not there"
 
 
-def _write(state: State, scratch: Path) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+def write(state: State, folder: Path) -> None:
+    """Make the files of a state in a folder of their own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     for name, content in state.items():
-        (scratch / name).write_bytes(content)
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)

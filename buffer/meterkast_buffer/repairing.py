@@ -70,10 +70,19 @@ def _half_hours(
         bad += [key for key in holes.keys if key not in there]
     findings.put_back += put_back(connection, second.texts, there, bad, since)
     known = {(key.length_ms, key.property_id) for key in there}
-    lost = {key for key in bad if key not in second.texts and (key.length_ms, key.property_id) in known}
+    first = min((key.end_ms for key in there), default=0)
+    # A wrong row may have any key: one that no half-hour can have names none.
+    lost = {
+        key
+        for key in bad
+        if key not in second.texts
+        and (key.length_ms, key.property_id) in known
+        and first <= key.end_ms <= newest + HALF_HOUR_MS
+        and key.end_ms % key.length_ms == 0
+    }
     if bad and holes is None:
         # A wrong row may have a wrong key: then the right one is a hole among its neighbours.
-        holes = Holes([(length, since, newest) for length in {key.length_ms for key in there}])
+        holes = Holes([(length, since, newest + HALF_HOUR_MS) for length in {key.length_ms for key in there}])
     if holes is not None:
         lost |= _holes(connection, holes)
     findings.lost = sorted(lost)

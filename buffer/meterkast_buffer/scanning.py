@@ -165,7 +165,7 @@ class Scan:
 
     async def _restore(self, bad: Sequence[RowKey], texts: dict[RowKey, str], now_ms: UtcMs) -> None:
         """Put half-hours back that the second copy has; what is wrong and not in it is lost."""
-        lost = [key for key in bad if key not in texts]
+        lost = [key for key in bad if key not in texts and 0 < key.end_ms <= now_ms and key.revision >= 0]
 
         async def work(connection: aiosqlite.Connection) -> None:
             known = {

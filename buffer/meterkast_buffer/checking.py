@@ -48,7 +48,7 @@ whose rows are looked at each night instead.
 """
 
 RECENT_MS = 3 * DAY_MS
-"""How far back half-hours are compared at start: several times what the write-ahead log ever holds."""
+"""How far back half-hours are compared at start: ten times what the write-ahead log ever holds."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

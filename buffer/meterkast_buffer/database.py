@@ -36,8 +36,8 @@ PAGE_BYTES = 4096
 
 # Measured on ext4 with the standard day, 100 channels and 20 streams (MB a day to the card, fsyncs a day):
 # 100 pages 70 and 1,680; 250 pages 66 and 1,540; 1000 pages 62 and 1,460. Each checkpoint is two or three
-# fsyncs and writes the last page of every table once more; 2500 pages fill in nine hours.
-CHECKPOINT_PAGES = 2500
+# fsyncs and writes the last page of every table once more; 2000 pages fill in eight hours.
+CHECKPOINT_PAGES = 2000
 
 # Frames are a page and 24 bytes. A log that has its size from the start costs no new extents and no inode
 # update with every commit: 62 instead of 67 MB a day to the card.

@@ -26,7 +26,7 @@ from meterkast_buffer import SqliteStore
 from meterkast_buffer.database import Database
 from meterkast_rig.disk.recorder import Fault, Recorder
 
-# The product's own are 2500 pages: the log would begin anew once in a story of 300 steps.
+# The product's own are 2000 pages: the log would begin anew once in a story of 300 steps.
 CHECKPOINT_PAGES = 60
 
 # Switches that show only where a flush fails and the power goes while that is mended.

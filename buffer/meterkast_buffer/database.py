@@ -44,6 +44,7 @@ CHECKPOINT_PAGES = 2000
 # Frames are a page and 24 bytes. A log that has its size from the start costs no new extents and no inode
 # update with every commit: 62 instead of 67 MB a day to the card.
 _LOG_BYTES = (CHECKPOINT_PAGES + 40) * (PAGE_BYTES + 24) + 32
+_ZEROS = 64 * 1024
 
 # What is read again is in the kernel's cache. SQLite's own 2,000 KiB would fill within days, for nothing.
 CACHE_KIB = 512
@@ -421,7 +422,8 @@ def _grow_log(path: str) -> None:
     with suppress(OSError), open(path, "r+b") as log:
         size = log.seek(0, os.SEEK_END)
         if size < _LOG_BYTES:
-            log.write(bytes(_LOG_BYTES - size))
+            for at in range(size, _LOG_BYTES, _ZEROS):
+                log.write(bytes(min(_ZEROS, _LOG_BYTES - at)))
             log.flush()
             os.fsync(log.fileno())
 

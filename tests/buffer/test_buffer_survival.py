@@ -219,11 +219,11 @@ async def test_a_commit_that_failed_and_is_there_all_the_same_is_not_kept_twice(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 48 MiB."""
+    """A disk of 56 MiB: the log is 10 of it, the ballast 8, and it is made again where 32 are free."""
     folder = tmp_path / "small"
     folder.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], check=False
+        ["mount", "-t", "tmpfs", "-o", "size=56m", "tmpfs", str(folder)], check=False
     ).returncode:
         pytest.fail("needs the right to mount, as the other tests of full disks do")
     yield folder

@@ -194,11 +194,12 @@ class _Channel:
         slack_ms = FLUSH_S * 1000 if Cause.CLOCK_UNKNOWN in taken else 0
         most = [cause for cause, ms in taken.items() if (ms + slack_ms) * 2 >= HALF_HOUR_MS]
         allowed = set(most) or {cause for cause, ms in taken.items() if ms}
-        if self.channel in CAPTURE_S and (not most or most == [Cause.METER_SILENT]):
-            # What is read once an hour is not due in between. The telegram does not say how often a meter
-            # is: the driver takes all of a DSMR 4 meter's for hourly, and two hours without any for silence.
-            if self.readings(row.end_ms - _NOT_DUE_MS, start_ms) or not self._due(start_ms, row.end_ms):
-                allowed |= {Cause.NOT_DUE}
+        # What is read once an hour is not due in between. The telegram does not say how often a meter is: the
+        # driver takes all of a DSMR 4 meter's for hourly, and two hours without any for silence.
+        hourly = self.channel in CAPTURE_S and (not most or most == [Cause.METER_SILENT])
+        recent = self.readings(row.end_ms - _NOT_DUE_MS, start_ms)
+        if hourly and (recent or not self._due(start_ms, row.end_ms)):
+            allowed |= {Cause.NOT_DUE}
         if row.cause not in allowed:
             causes = ", ".join(map(str, allowed)) or "no reason to be missing"
             self._say(row, f"missing for {row.cause} instead of {causes}")

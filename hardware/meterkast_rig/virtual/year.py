@@ -206,7 +206,7 @@ class _World:
                 mock.patch.object(p1_driver, "SILENT_S", 1.5 * TELEGRAM_S),
                 # What it looks for each minute shows only on the page, which is off.
                 mock.patch.object(examine, "LOOK_S", 1800.0),
-                mock.patch.object(app.ControlSocket, "wanted", lambda _: False),
+                mock.patch.object(app.ControlSocket, "wanted", return_value=False),
                 mock.patch.dict(KINDS, {"radio": sources.__name__}),
             ):
                 yield

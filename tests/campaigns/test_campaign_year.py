@@ -35,6 +35,7 @@ from meterkast_rig.virtual.site import ELECTRICITY, ZONE_NAME
 from meterkast_rig.virtual.stories import (
     ClockStep,
     GatewayOff,
+    LinkLost,
     MeterSwap,
     Outlier,
     PlatformAway,
@@ -224,10 +225,11 @@ def meters_and_clocks() -> Weather:
                 at("22:40:00", 2),
                 power_cut=True,
                 wrong_ms=-at("22:40:00", 2),
-                synchronised_ms=at("02:20:00", 3),
+                synchronised_ms=at("03:20:00", 3),
             ),
-            cable_out=True,
         ),
+        # It is back before the time is known: the meter tells it.
+        LinkLost(Span(at("22:40:00", 2), at("02:20:00", 3))),
         TimeNever(Span(at("10:10:00", 3), at("11:40:00", 3)), Span(at("11:40:00", 3), at("14:20:00", 3))),
     )
     for story in told:

@@ -187,3 +187,15 @@ def test_newest_value_of_a_property_is_of_whichever_layout_brought_it_last() -> 
     assert newest[PropertyId(1)].value == Quantity(800, 2)
     assert newest[PropertyId(1)].at_ms == START + 3
     assert newest[PropertyId(2)].value == Quantity(6, 1)
+
+
+def test_time_that_is_known_at_the_start_is_known_before_anything_is_read() -> None:
+    clock = Hands()
+    intake = Intake(clock)
+    clock.passes(1_000)
+    assert intake.take() == []
+    assert intake.trusted_since_ms == START + 1_000
+    assert intake.started_ms == START
+    unknown = Intake(Hands(trust=Trust.UNKNOWN))
+    assert unknown.take() == []
+    assert unknown.trusted_since_ms is None

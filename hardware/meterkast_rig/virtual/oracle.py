@@ -190,16 +190,17 @@ class _Channel:
         for gap in self.site.weather.gaps:
             if gap.channels & set(self._parts):
                 taken[gap.cause] += gap.span.overlap_ms(start_ms, row.end_ms)
-        # How long a boot ran that never knew the time is known to the last time it was written.
-        slack_ms = FLUSH_S * 1000 if Cause.CLOCK_UNKNOWN in taken else 0
-        most = [cause for cause, ms in taken.items() if (ms + slack_ms) * 2 >= HALF_HOUR_MS]
+        most = [cause for cause, ms in taken.items() if ms * 2 >= HALF_HOUR_MS]
         allowed = set(most) or {cause for cause, ms in taken.items() if ms}
-        quiet = self.channel in CAPTURE_S and (not most or most == [Cause.METER_SILENT])
+        if taken[Cause.CLOCK_UNKNOWN] and taken[Cause.GATEWAY_OFF]:
+            # How long a boot ran that never knew the time is known to the last time it was written.
+            near = [cause for cause, ms in taken.items() if (ms + FLUSH_S * 1000) * 2 >= HALF_HOUR_MS]
+            allowed |= {Cause.CLOCK_UNKNOWN, Cause.GATEWAY_OFF} & set(near)
         # What is read once an hour is not due in between. The telegram does not say how often a meter is: the
         # driver takes all of a DSMR 4 meter's for hourly, and two hours without any for silence.
-        if quiet and (
-            self.readings(row.end_ms - _NOT_DUE_MS, start_ms) or not self._due(start_ms, row.end_ms)
-        ):
+        hourly = self.channel in CAPTURE_S and (not most or most == [Cause.METER_SILENT])
+        recent = self.readings(row.end_ms - _NOT_DUE_MS, start_ms)
+        if hourly and (recent or not self._due(start_ms, row.end_ms)):
             allowed |= {Cause.NOT_DUE}
         if row.cause not in allowed:
             causes = ", ".join(map(str, allowed)) or "no reason to be missing"

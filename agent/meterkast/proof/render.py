@@ -1,7 +1,7 @@
 """The report for people: one set of tables, as text for a terminal or as one HTML page to print.
 
 A PDF is left to the browser that prints the page: the libraries that make one draw a second layout
-(reportlab), or bring a text engine of 60 MB to a card that has to be small (weasyprint).
+(reportlab), or bring a text engine with its fonts to a card that has to be small (weasyprint).
 """
 
 from __future__ import annotations

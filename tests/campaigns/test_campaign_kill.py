@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -164,8 +165,11 @@ async def test_killed_while_the_database_is_made_it_starts_the_next_time(tmp_pat
     chance, hit = random.Random(SEED), 0
     async with opened(tmp_path, speed=SPEED, start="2026-03-20T22:10:00Z", seed=SEED % 1000) as site:
         for number in chance.sample(range(1, FIRST_WRITES + 1), min(FIRST_WRITES, SIZE // 10)):
-            for file in site.folder.glob("meterkast.db*"):
-                file.unlink()
+            for path in site.folder.glob("meterkast.db*"):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
             await site.spawn(Operation("pwrite64", number))
             began = await site.ready()
             hit += not began

@@ -171,11 +171,6 @@ def no_dispute(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SystemClock, "dispute", "")
 
 
-def no_moved_outages(patch: pytest.MonkeyPatch) -> None:
-    """What was noted under an unknown clock stays where that clock was."""
-    patch.setattr(Outages, "started", lambda self, at_ms, now_ms: setattr(self, "started_ms", at_ms))
-
-
 def no_untimed(patch: pytest.MonkeyPatch) -> None:
     """A boot that never knew the time leaves nothing behind."""
     patch.setattr(Outages, "clock_unknown", lambda self, until_ms, length_ms: until_ms)
@@ -289,7 +284,6 @@ def test_campaign_notices_a_protection_that_is_off(
         (no_rollover, "epoch .*ROLLOVER"),
         (no_clock_gate, "never handed in"),
         (no_dispute, "in a dispute"),
-        (no_moved_outages, "instead of link lost"),
         (no_untimed, "instead of clock unknown"),
     ],
 )

@@ -101,6 +101,9 @@ class Ids:
             for one in properties
         }
 
+    def present(self, products: Sequence[ProductId]) -> None:
+        """Which meters a port shows is nothing to it."""
+
     def _of(self, name: str) -> PropertyId:
         if name not in self.names:
             self.names.append(name)

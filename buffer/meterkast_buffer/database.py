@@ -241,6 +241,8 @@ class Database:
                 async with self._lock:
                     self._must_be_open()
                     if self._distrusted:
+                        # Closing saves the log too: what a failed flush left out of it comes first.
+                        await asyncio.to_thread(rewrite_log, self.path + "-wal")
                         with suppress(sqlite3.Error, ValueError):
                             await self._save_log()
                     with suppress(sqlite3.Error, ValueError):

@@ -23,9 +23,13 @@ def flush_folder(path: str) -> None:
 def rewrite_log(path: str) -> None:
     """Write every byte of the log as it is once more, so that the next fsync brings all of it to the disk.
 
+    Where there is no log there is nothing to do.
+
     Raises:
         OSError: The disk refused.
     """
+    if not os.path.exists(path):
+        return
     with open(path, "r+b", buffering=0) as log:
         size = os.fstat(log.fileno()).st_size
         for at in range(0, size, _PIECE_BYTES):

@@ -19,6 +19,7 @@ from meterkast.model.product import Product, Property
 from meterkast.model.reading import Batch
 from meterkast.model.time import HALF_HOUR_MS, SECOND_MS, UtcMs, parse_iso
 from meterkast.pipeline.inventory import DriverCatalog
+from meterkast.ports import Trust
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.p1.framing import Framer
 from meterkast_drivers.p1.reader import Reader
@@ -96,13 +97,16 @@ def reading(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextMana
     """Opens a gateway's core: `async with reading() as it`; again on the same database after a restart."""
 
     @contextlib.asynccontextmanager
-    async def opened(start_ms: UtcMs = START, **storage: Any) -> AsyncIterator[Reading]:
+    async def opened(
+        start_ms: UtcMs = START, trust: Trust = Trust.TRUSTED, **storage: Any
+    ) -> AsyncIterator[Reading]:
         tree = {**configuration.gateway(tmp_path), "drivers": {"p1": {"port": "/dev/null"}}}
         tree["storage"] = {**tree["storage"], **storage}
         configuration.write(tmp_path, tree)
         store = await open_store(tmp_path / "meterkast.db")
         try:
             clock = SteppedClock(start_ms)
+            clock.trust = trust
             gateway = Gateway(decode(Config, {"page": {"enabled": False}}), clock, store, "mk-test")
             await gateway.keeper.load()
             yield Reading(tmp_path, store, clock, gateway)

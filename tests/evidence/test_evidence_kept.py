@@ -229,8 +229,7 @@ async def test_retention_removes_it_a_little_each_hour(tmp_path: Any) -> None:
 async def test_nothing_is_kept_on_an_unknown_clock_and_all_once_it_is_known(
     reading: Callable[..., Any],
 ) -> None:
-    async with reading() as it:
-        it.clock.trust = Trust.UNKNOWN
+    async with reading(trust=Trust.UNKNOWN) as it:
         await it.read(METER, START + HALF_HOUR_MS + 180 * SECOND_MS)
         assert await it.store.oldest_evidence_ms() is None
         it.clock.trust = Trust.TRUSTED

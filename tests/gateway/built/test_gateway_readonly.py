@@ -95,20 +95,23 @@ def card(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         inserted[-1].remove()
 
 
-@pytest.mark.skipif(INSIDE not in os.environ, reason="the test above runs it, with mounts of its own")
-async def test_inside(card: Callable[..., Card], site: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    async with site() as it:
-        await it.minutes(35)
-        card().fail()
-        await it.minutes(70)
-        assert it.gateway.keeper.unsaved == 70
-        problems = it.problems()
-        assert "read-only" in problems, problems
-        card(card().copied(tmp_path_factory.mktemp("images") / "new"))
-        await it.minutes(1)
-        assert it.gateway.keeper.unsaved == 0
-        assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59, 89]
-        assert await it.samples() == 106
-        assert len(await it.payloads("half")) == 3
-        assert await it.store.doubts() == []
-        assert "read-only" not in it.problems()
+if INSIDE in os.environ:  # the test above runs it, with mounts of its own
+
+    async def test_inside(
+        card: Callable[..., Card], site: Any, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        async with site() as it:
+            await it.minutes(35)
+            card().fail()
+            await it.minutes(70)
+            assert it.gateway.keeper.unsaved == 70
+            problems = it.problems()
+            assert "read-only" in problems, problems
+            card(card().copied(tmp_path_factory.mktemp("images") / "new"))
+            await it.minutes(1)
+            assert it.gateway.keeper.unsaved == 0
+            assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59, 89]
+            assert await it.samples() == 106
+            assert len(await it.payloads("half")) == 3
+            assert await it.store.doubts() == []
+            assert "read-only" not in it.problems()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meterkast.model.datatypes import ENERGY_CONSUMED
 from meterkast.model.half_hour import Cause
-from meterkast.model.product import ProductId, Property, PropertyDescription, PropertyId
+from meterkast.model.product import Availability, ProductId, Property, PropertyDescription, PropertyId
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, UtcMs, parse_iso
 from meterkast.model.units import Unit
 from meterkast.pipeline.outages import Outages
@@ -21,11 +21,10 @@ PROPERTY = Property(
 
 
 def away(provisional_ms: UtcMs) -> Outages:
-    """A cable that was out for three hours from a start on, by a clock that was wrong all that time."""
+    """A device out of reach for three hours from a start on, by a clock that was wrong all that time."""
     outages = Outages(provisional_ms)
-    outages.reads("p1", METER)
-    outages.lost("p1", provisional_ms)
-    outages.back("p1", UtcMs(provisional_ms + 3 * HOUR_MS))
+    outages.reachable(METER, Availability.UNREACHABLE, provisional_ms)
+    outages.reachable(METER, Availability.AVAILABLE, UtcMs(provisional_ms + 3 * HOUR_MS))
     outages.trusted_since_ms = NOON
     return outages
 
@@ -48,9 +47,8 @@ def test_what_was_noted_under_an_unknown_clock_moves_with_it() -> None:
 
 def test_what_was_noted_rightly_or_before_this_run_stays() -> None:
     outages = Outages(UtcMs(NOON - 5 * HOUR_MS))
-    outages.reads("p1", METER)
-    outages.lost("p1", UtcMs(NOON - 9 * HOUR_MS))
-    outages.back("p1", UtcMs(NOON + HOUR_MS))
+    outages.reachable(METER, Availability.UNREACHABLE, UtcMs(NOON - 9 * HOUR_MS))
+    outages.reachable(METER, Availability.AVAILABLE, UtcMs(NOON + HOUR_MS))
     outages.trusted_since_ms = NOON
     outages.started(NOON, UtcMs(NOON + 4 * HOUR_MS))
     assert [why(outages, number) for number in (0, 1, 2)] == [

@@ -117,7 +117,7 @@ class InlineConnection(aiosqlite.Connection):
             await self._dies()
             if not statement.startswith(("PRAGMA", "BEGIN")) and self._disk.refuses():
                 raise _full()
-        elif args and str(args[0]).startswith("PRAGMA synchronous"):
+        if args and str(args[0]).startswith("PRAGMA synchronous"):
             self._full = args[0].endswith("FULL")
         result = fn(*args, **kwargs)
         if name == "commit" and self._full:

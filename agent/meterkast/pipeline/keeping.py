@@ -344,12 +344,13 @@ class Keeper:
             frames = self._intake.take()
             self._tell_outages()
             if self._intake.trusted_since_ms is not None:
+                # Before anything is composed of what was kept without a time.
+                await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
                 await self._catch_up()
             await self._feed(frames)
             closed = Closed()
             if self._intake.trusted_since_ms is not None:
                 await self._absences.settle()
-                await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
                 closed = self._close(self._clock.now_ms())
             self._unsaved += self._transactions(frames, closed, untimed, stopping=stopping)
             await self._write()

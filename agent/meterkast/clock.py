@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from meterkast import __released__
@@ -151,7 +152,7 @@ def system_clock(settings: ClockSettings) -> SystemClock:
     return SystemClock(machine, feed=feed)
 
 
-class Undisputed:
+class Undisputed(ABC):
     """What a clock that needs no evidence says when it is asked for some: clocks that are moved by hand."""
 
     dispute = ""
@@ -163,16 +164,18 @@ class Undisputed:
         self._first_ms = 0
         self._learned_ms: int | None = None
 
+    @abstractmethod
     def boot_ns(self) -> int:
-        raise NotImplementedError
+        """See `ports.Clock`."""
 
+    @abstractmethod
     def utc_of(self, boot_ns: int) -> UtcMs:
-        raise NotImplementedError
+        """See `ports.Clock`."""
 
     def sources(self) -> Sequence[SourceStatus]:
         return ()
 
-    def told(self, date_ms: UtcMs, asked_ns: int, seen_ns: int, host: str) -> None:
+    def told(self, date_ms: UtcMs, asked_ns: int, seen_ns: int, host: str) -> None:  # noqa: B027 - doing nothing is right
         """It needs no evidence."""
 
     def recall(self, past: Sequence[Boot]) -> None:

@@ -101,7 +101,9 @@ def by_dsmr_parser(raw: bytes, found: Found) -> Decimal | None:
         specification = getattr(telegram_specifications, name)
         try:
             theirs = TelegramParser(specification, apply_checksum_validation=False).parse(text)
-        except Exception:  # of many kinds, for a telegram of another country; where none fits the command says so
+        except (
+            Exception
+        ):  # of many kinds: a telegram of another country; where none fits, the command says so
             continue
         values = [
             value

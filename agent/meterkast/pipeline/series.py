@@ -169,6 +169,8 @@ class Series:
         guard = self.guard
         if guard is None:
             return ((at_ms, value),)
+        if self.newest_ms < at_ms <= guard.last_ms:
+            return ()  # a block that is read again whole: closed long ago, before the reading it goes on from
         if at_ms >= self.newest_ms:
             if self.epochs.begun_in(guard.last_ms, at_ms):
                 # Taken in again after a restart: what was confirmed then needs no confirmation.

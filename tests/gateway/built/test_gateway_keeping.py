@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from meterkast.model.epoch import Break
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import Cause, RowKey
 from meterkast.model.reading import Batch
@@ -43,6 +44,25 @@ async def test_a_restart_goes_on_where_the_last_run_ended(site: Opened) -> None:
             600,
             600,
         ]
+
+
+async def test_a_restart_reads_nothing_again_from_before_where_registers_go_on(site: Opened) -> None:
+    """Blocks are read again whole: one that reaches over the edge holds older readings too."""
+
+    async def hours(it: Any, count: int) -> None:
+        for number in range(count * 180):
+            it.clock.pass_ms(20_000)
+            shown = (it.clock.now_ms() - it.end(0)) // 20_000
+            it.gateway.intake.emit(Batch(it.layout, (shown, 600), it.clock.boot_ns()))
+            if number % 7 == 6:
+                await it.gateway.keeper.flush()
+
+    async with site() as it:
+        await hours(it, 6)
+    async with site() as it:
+        await hours(it, 1)
+        assert [one.kind for one in await it.store.epochs()] == [Break.FIRST]
+        assert it.gateway.closing.outliers() == 0
 
 
 async def test_the_hours_in_which_it_was_off_are_missing_for_that_reason(

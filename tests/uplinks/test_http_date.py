@@ -28,6 +28,9 @@ class Listening(Undisputed):
         self._ns += 1
         return self._ns
 
+    def utc_of(self, boot_ns: int) -> UtcMs:
+        return UtcMs(WHEN + boot_ns // 1_000_000)
+
     def told(self, date_ms: UtcMs, asked_ns: int, seen_ns: int, host: str) -> None:
         self.heard.append((date_ms, asked_ns, seen_ns, host))
 

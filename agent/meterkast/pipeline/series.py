@@ -169,7 +169,7 @@ class Series:
         guard = self.guard
         if guard is None:
             return ((at_ms, value),)
-        if self.newest_ms < at_ms <= guard.last_ms:
+        if self.newest_ms < at_ms < guard.last_ms:
             return ()  # a block that is read again whole: closed long ago, before the reading it goes on from
         if at_ms >= self.newest_ms:
             if self.epochs.begun_in(guard.last_ms, at_ms):

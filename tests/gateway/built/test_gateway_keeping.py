@@ -49,18 +49,19 @@ async def test_a_restart_goes_on_where_the_last_run_ended(site: Opened) -> None:
 async def test_a_restart_reads_nothing_again_from_before_where_registers_go_on(site: Opened) -> None:
     """Blocks are read again whole: one that reaches over the edge holds older readings too."""
 
-    async def hours(it: Any, count: int) -> None:
-        for number in range(count * 180):
+    async def minutes(it: Any, count: int) -> None:
+        """Three readings in each, kept in blocks of 13 minutes: none begins or ends with a half-hour."""
+        for number in range(1, count * 3 + 1):
             it.clock.pass_ms(20_000)
             shown = (it.clock.now_ms() - it.end(0)) // 20_000
             it.gateway.intake.emit(Batch(it.layout, (shown, 600), it.clock.boot_ns()))
-            if number % 7 == 6:
+            if number % 39 == 0:
                 await it.gateway.keeper.flush()
 
     async with site() as it:
-        await hours(it, 6)
+        await minutes(it, 6 * 60)
     async with site() as it:
-        await hours(it, 1)
+        await minutes(it, 60)
         assert [one.kind for one in await it.store.epochs()] == [Break.FIRST]
         assert it.gateway.closing.outliers() == 0
 

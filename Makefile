@@ -19,13 +19,9 @@ NODE_MODULES := $(NODE:%=%/node_modules/.package-lock.json)
 demo: $(VENV)/.rig $(NODE_MODULES) ## the whole gateway against a simulated meter cupboard; SECONDS=n ends by itself
 	$(BIN)/meterkast rig demo --seconds $(SECONDS)
 
-# Those that kill processes and record a disk for minutes are commands of their own; so is, until it is steady on a
-# busy machine, a backup's way onto a new card.
-LONG := campaigns/cuts campaigns/test_campaign_kill.py campaigns/test_campaign_month.py gateway/test_gateway_restore.py
-
 test: lint $(NODE_MODULES) system ## everything that is checked on every change
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(LONG:%=--ignore=tests/%) \
-	  --cov --cov-report=term:skip-covered --cov-report=json
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered \
+	  --cov-report=json
 	$(BIN)/python tests/coverage_floor.py
 
 soak: $(VENV)/.dev $(NODE_MODULES) ## a whole simulated day with faults, about 6 minutes; HOURS=n for another length

@@ -1,7 +1,8 @@
 """The process that is recorded: the real store through a story, or with a disk that fails.
 
     run.py FOLDER record SEED STEPS SWITCH   one story, in an empty folder or on what a cut left
-    run.py FOLDER faults SEED STRIDE SWITCH  every call with every STRIDE-th operation of it failing
+    run.py FOLDER faults SEED STRIDE SWITCH  every call, failing at every STRIDE-th of its first operations, then
+                                             at ever fewer
 
 Marks in the trace: `A digest` the content it begins with, `B n name` a call begins, `E n durable digest` it
 returned. A switch takes one protection away, to see that the campaign notices.
@@ -55,7 +56,7 @@ async def record(story: Story, recorder: Recorder, steps: int, failing: float) -
 
 
 async def faults(story: Story, recorder: Recorder, stride: int) -> dict[str, Any]:
-    """Every kind of call, and in each of them every operation on the disk that can fail."""
+    """Every kind of call, and in each of them operations on the disk that fail: most at its beginning."""
     counts = {"faults": 0, "refused": 0, "operations": 0}
     wrong: list[str] = []
     for _, (_, _, call) in zip(range(25), story.steps(), strict=False):
@@ -73,7 +74,7 @@ async def faults(story: Story, recorder: Recorder, stride: int) -> dict[str, Any
                         wrong.append(f"{kind}, {fault.name} at operation {nth}, lasting {lasting}: {said}")
                     if not fired:
                         break
-                    nth += stride
+                    nth += stride + nth * stride // 32  # to open a damaged database takes thousands
         kept = await content(story)
         await story._reopen()
         if await content(story) != kept or await story._s.database.check():

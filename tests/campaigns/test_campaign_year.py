@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pytest
 from meterkast.cli import main
 from meterkast.clock import SystemClock
 from meterkast.model.register import RegisterGuard
-from meterkast.model.time import UtcMs, parse_iso
+from meterkast.model.time import DAY_MS, UtcMs, parse_iso
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.keeping import Keeper
@@ -29,6 +30,7 @@ from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.series import Series
 from meterkast.ports import Trust
+from meterkast.proof.ledger import Handed, Standing
 from meterkast_buffer.database import Database
 from meterkast_rig.virtual.oracle import Verdict, judge
 from meterkast_rig.virtual.site import ELECTRICITY, ZONE_NAME
@@ -45,7 +47,7 @@ from meterkast_rig.virtual.stories import (
     TimeNever,
 )
 from meterkast_rig.virtual.weather import Death, Span, Step, Swap, Weather
-from meterkast_rig.virtual.year import run
+from meterkast_rig.virtual.year import Run, run
 
 SIZE = int(os.environ.get("METERKAST_CAMPAIGN_SIZE", "40"))
 SEED = int(os.environ.get("METERKAST_CAMPAIGN_SEED", "1"))
@@ -67,17 +69,68 @@ def memory() -> Iterator[Path]:
 
 
 def lived(seed: int, start_ms: UtcMs, days: int, folder: Path, weather: Weather | None = None) -> Verdict:
-    made = run(seed, start_ms, days, folder, weather=weather)
+    return judged(run(seed, start_ms, days, folder, weather=weather))
+
+
+def judged(made: Run) -> Verdict:
     verdict = judge(made)
     figures = ", ".join(f"{name} {count}" for name, count in verdict.counts.items())
-    print(f"\nyear: seed {seed}, {days} days, {made.processes} processes, trace {made.trace}: {figures}")
+    days = (made.end_ms - made.start_ms) // DAY_MS
+    print(f"\nyear: seed {made.seed}, {days} days, {made.processes} processes, trace {made.trace}: {figures}")
     return verdict
 
 
-def test_every_half_hour_is_right_or_missing_for_the_right_reason_and_delivered_once(memory: Path) -> None:
-    start_ms = NEW_YEAR if SIZE > 100 else SPRING
-    verdict = lived(SEED, start_ms, SIZE, memory)
-    assert verdict.wrong == []
+def test_every_half_hour_is_right_or_missing_for_the_right_reason_and_delivered_once(
+    memory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = run(SEED, NEW_YEAR if SIZE > 100 else SPRING, SIZE, memory)
+    assert judged(made).wrong == []
+    report = reported(memory, "2026-03")
+    agrees(report, made)
+    one_changed_digit_is_found(report, capsys)
+
+
+def reported(memory: Path, month: str) -> Path:
+    """The signed report of a month of what was lived."""
+    config, report = memory / "meterkast.toml", memory / "report.json"
+    config.write_text(f'[site]\ntime_zone = "{ZONE_NAME}"\n[storage]\npath = "{memory / "meterkast.db"}"\n')
+    asked = ["report", "--month", month, "--format", "json", "--output", str(report)]
+    assert main([*asked, "--config", str(config)]) == 2, "gaps were made, so it is not complete"
+    return report
+
+
+def agrees(report: Path, made: Run) -> None:
+    """It counts, for each channel, what the ledger that was judged has of that month."""
+    body = json.loads(report.read_text(encoding="utf-8"))["body"]
+    assert body["status"] == "incomplete"
+    assert {(one["stream"], one["name"]) for one in body["channels"]} == set(made.entries)
+    for channel in body["channels"]:
+        entries = [
+            entry
+            for entry in made.entries[channel["stream"], channel["name"]]
+            if body["after_ms"] < entry.end_ms <= body["until_ms"]
+        ]
+        standings = Counter(entry.standing.value for entry in entries)
+        handed = Counter(entry.handed.value for entry in entries)
+        assert channel["expected"] == len(entries) > 0
+        assert {name: channel[name] for name in map(str, Standing)} == {
+            name: standings[name] for name in map(str, Standing)
+        }
+        assert {name: channel[name] for name in map(str, Handed)} == {
+            name: handed[name] for name in map(str, Handed)
+        }
+        assert channel["causes"] == Counter(entry.cause.value for entry in entries if entry.cause)
+
+
+def one_changed_digit_is_found(report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(report)]) == 0
+    text = report.read_text(encoding="utf-8")
+    rows = [found.span(1) for found in re.finditer(r"\|1800000\|(\d+)\|0\|", text)]
+    place = rows[len(rows) // 2][1] - 1
+    report.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :], encoding="utf-8")
+    capsys.readouterr()
+    assert main(["verify", str(report)]) == 1
+    assert "WRONG" in capsys.readouterr().out
 
 
 def test_same_seed_leaves_the_same_trace_in_another_process() -> None:
@@ -234,24 +287,6 @@ def meters_and_clocks() -> Weather:
 
 def test_three_days_of_swaps_and_clocks(memory: Path) -> None:
     assert lived(4, NEW_YEAR, 3, memory, meters_and_clocks()).wrong == []
-
-
-def test_report_of_what_was_lived_is_signed_and_one_changed_digit_is_found(
-    memory: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(4, NEW_YEAR, 2, memory, weather=one_of_each())
-    config, report = memory / "meterkast.toml", memory / "report.json"
-    config.write_text(f'[site]\ntime_zone = "{ZONE_NAME}"\n[storage]\npath = "{memory / "meterkast.db"}"\n')
-    asked = ["report", "--month", "2026-01", "--format", "json", "--output", str(report)]
-    assert main([*asked, "--config", str(config)]) == 0
-    assert main(["verify", str(report)]) == 0
-    text = report.read_text(encoding="utf-8")
-    rows = [found.span(1) for found in re.finditer(r"\|1800000\|(\d+)\|0\|", text)]
-    place = rows[len(rows) // 2][1] - 1
-    report.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :], encoding="utf-8")
-    capsys.readouterr()
-    assert main(["verify", str(report)]) == 1
-    assert "WRONG" in capsys.readouterr().out
 
 
 def test_two_days_with_one_of_each(memory: Path) -> None:

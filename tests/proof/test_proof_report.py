@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from meterkast.cli import main
+from meterkast.model.boot import Boot
 from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import Quantity
@@ -23,6 +24,7 @@ from meterkast.proof.body import Body, ClockPart, DoubtPart
 from meterkast.proof.language import _WORDS, words
 from meterkast.proof.render import Wording, as_html, as_text
 from meterkast.proof.verify import verify
+from meterkast.timing.machine import boot_id, boot_ns
 
 from .site import REGISTER, Site, at, wh
 
@@ -252,3 +254,21 @@ async def test_commands_work_beside_the_gateway(
     assert await run("report", "--month", "2025-13", "--config", options[3]) == 1
     assert "is no month" in capsys.readouterr().err
     assert [name for name in os.listdir(tmp_path) if name.startswith("report")] == ["report.json"]
+
+
+async def test_without_a_network_a_report_knows_the_time_that_the_gateway_learned(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the gateway hears the meter; the system's clock may be anything."""
+    begin, now_ms = at("2027-10-01"), at("2027-10-03T12:00")
+    await site.owe(begin)
+    await site.fill(begin, now_ms)
+    at_ms = boot_ns() // 1_000_000
+    boot = Boot(
+        id=boot_id(), first_ms=0, last_ms=at_ms, offset_ms=now_ms - at_ms, trust="meter", learned_ms=0
+    )
+    await site.store.keep(Keep(now_ms=now_ms, boot=boot))
+    await run("report", "--month", "2027-10", "--config", config(tmp_path))
+    text = capsys.readouterr().out
+    assert "this is how it was at 2027-10-03 12:0" in text
+    assert "120" in text.partition("Channels")[2].splitlines()[2]

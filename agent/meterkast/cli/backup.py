@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import tomllib
 from contextlib import suppress
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from meterkast.cli.passphrase import passphrase
 from meterkast.cli.run import DEFAULT
-from meterkast.clock import SystemClock
 from meterkast.config import load
 from meterkast.model.errors import RefusedError
+from meterkast.model.time import UtcMs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     contents = contents_of(args.config, config, tree)
     words = passphrase(args.passphrase_file, twice=True)
     part = args.file.with_name(args.file.name + ".part")
-    created_ms = SystemClock().now_ms()
+    created_ms = asyncio.run(_now(contents.database))
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             count = write_backup(contents, file, words, created_ms)
@@ -62,3 +63,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"Not in it: {note}")
     print("Without its passphrase nobody can open it; keep both, and not together.")
     return 0
+
+
+async def _now(database: Path) -> UtcMs:
+    from meterkast.cli.recalled import recalled_clock
+    from meterkast_buffer.store import open_store
+
+    store = await open_store(database, read_only=True)
+    try:
+        return (await recalled_clock(store)).now_ms()
+    finally:
+        await store.close()

@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 
 from meterkast.cli.run import DEFAULT
-from meterkast.clock import SystemClock
 from meterkast.config import Config, load
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, UtcMs, iso_utc, zone
@@ -45,15 +44,17 @@ def run(args: argparse.Namespace) -> int:
 
 async def _reconcile(config: Config, path: Path, only: str, dry_run: bool) -> int:
     from meterkast.app import make_uplinks
+    from meterkast.cli.recalled import recalled_clock
     from meterkast.proof.language import words
     from meterkast.proof.reconcile import reconcile
     from meterkast.uplinks.context import Context
     from meterkast_buffer.store import open_store
 
-    clock, grid = SystemClock(), Grid(zone(config.site.time_zone))
+    grid = Grid(zone(config.site.time_zone))
     store = await open_store(path, read_only=dry_run)
     uplinks = {}
     try:
+        clock = await recalled_clock(store)
         device = await store.get_state("gateway", "device_id") or ""
         context = Context(device_id=device, grid=grid, clock=clock, store=store, random=random.random)
         uplinks = make_uplinks(config, context)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from meterkast.cli.run import DEFAULT
-from meterkast.clock import SystemClock
 from meterkast.config import Config, load
 from meterkast.model.errors import ConfigError
 from meterkast.model.quantity import text
@@ -76,11 +75,12 @@ async def _opened(path: Path) -> AsyncIterator[SqliteStore]:
 
 
 async def _write(config: Config, path: Path, args: argparse.Namespace, out: TextIO) -> int:
+    from meterkast.cli.recalled import recalled_clock
     from meterkast.proof.gathering import Site, gather
 
-    now_ms = SystemClock().now_ms()
     grid = Grid(zone(config.site.time_zone))
     async with _opened(path) as store:
+        now_ms = (await recalled_clock(store)).now_ms()
         if args.format == "csv":
             return await _csv(store, config, grid, args.month, now_ms, out)
         site = Site(

@@ -53,16 +53,17 @@ async def _test(settings: Settings) -> int:
 
 
 async def _show(config: Config, settings: Settings, path: Path | None) -> list[str]:
-    grid, now_ms = Grid(zone(config.site.time_zone)), SystemClock().now_ms()
+    grid = Grid(zone(config.site.time_zone))
     if path is None:
-        return await show(
-            settings, Site(device_id="mk-example", grid=grid, now_ms=now_ms), _nothing, _nothing
-        )
+        site = Site(device_id="mk-example", grid=grid, now_ms=SystemClock().now_ms())
+        return await show(settings, site, _nothing, _nothing)
+    from meterkast.cli.recalled import recalled_clock
     from meterkast_buffer.store import open_store
 
     store = await open_store(path, read_only=True)
     try:
         device_id = await store.get_state("gateway", "device_id") or "mk-example"
+        now_ms = (await recalled_clock(store)).now_ms()
         site = Site(device_id=device_id, grid=grid, now_ms=now_ms)
         return await show(
             settings, site, await newest_in(store), lambda monitor: store.get_state(SCOPE, monitor)

@@ -47,13 +47,15 @@ async def _test(config: Config, settings: Settings) -> int:
 
 
 async def _show(config: Config, settings: Settings, path: Path | None) -> list[str]:
-    where, now_ms = zone(config.site.time_zone), SystemClock().now_ms()
+    where = zone(config.site.time_zone)
     if path is None:
-        return await show(settings, where, now_ms, _nothing)
+        return await show(settings, where, SystemClock().now_ms(), _nothing)
+    from meterkast.cli.recalled import recalled_clock
     from meterkast_buffer.store import open_store
 
     store = await open_store(path, read_only=True)
     try:
+        now_ms = (await recalled_clock(store)).now_ms()
         return await show(settings, where, now_ms, await newest_in(store))
     finally:
         await store.close()

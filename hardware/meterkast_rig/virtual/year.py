@@ -320,7 +320,9 @@ class _World:
         made.epochs = await store.epochs()
         ledger = Ledger(StoreSource(store), self.run.site.grid, now_ms=self._now_ms(), aged_ms=UtcMs(0))
         entries: dict[tuple[str, str], list[Entry]] = {}
-        async for day in ledger.days(await store.channels(), self._start_ms, self._end_ms):
+        # What was measured once an hour may belong to a half-hour before the beginning.
+        since_ms = UtcMs(self._start_ms - DAY_MS)
+        async for day in ledger.days(await store.channels(), since_ms, self._end_ms):
             for entry in day:
                 entries.setdefault((entry.channel.stream, entry.channel.name), []).append(entry)
         made.entries = entries

@@ -276,7 +276,10 @@ def _apply(content: bytearray, change: Change) -> None:
 def _touches(old: Change, new: Change) -> bool:
     _, at, data = new
     end = None if data is None else at + len(data)
-    return old[1] + len(old[2] or b"") > at and (end is None or old[1] < end)
+    if old[2] is None:
+        # A size is the file system's own data, which it keeps in order: an older one never comes back.
+        return end is None or end > old[1]
+    return old[1] + len(old[2]) > at and (end is None or old[1] < end)
 
 
 def _name(names: Names, changed: Renaming) -> None:

@@ -30,7 +30,10 @@ from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import Clock, Driver, Store, Uplink
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Driver
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Uplink
 from meterkast.proof.books import BookedStore
 from meterkast.uplinks import KINDS as UPLINKS
 from meterkast.uplinks.context import Context

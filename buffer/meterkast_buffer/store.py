@@ -41,7 +41,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep, Place, StorageStatus, Store
+from meterkast.ports.store import Keep, Place, StorageStatus, Store
 from meterkast_buffer.availabilities import Availabilities
 from meterkast_buffer.ballast import Ballast
 from meterkast_buffer.books import Books

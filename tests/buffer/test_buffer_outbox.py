@@ -13,7 +13,7 @@ from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.outbox import PENDING
 

@@ -18,7 +18,7 @@ from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.model.untimed import Untimed
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer.store import SqliteStore, open_store
 
 NOW = UtcMs(1_773_154_800_000)

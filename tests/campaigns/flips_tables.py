@@ -27,7 +27,7 @@ from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.seal import Seal
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
 from meterkast.model.untimed import Untimed
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 
 

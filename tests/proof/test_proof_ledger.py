@@ -7,7 +7,7 @@ import pytest
 from meterkast.model.delivery import NewItem
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.proof.body import ChannelPart
 
 from .site import GRID, OTHER, REGISTER, Site, at

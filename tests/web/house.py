@@ -29,7 +29,7 @@ from meterkast.pipeline.health import (
     StreamHealth,
     UplinkHealth,
 )
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.web.server import Running
 from meterkast_buffer.store import SqliteStore
 

@@ -22,7 +22,7 @@ from meterkast.model.product import (
     Product,
 )
 from meterkast.model.reading import Batch
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast_rig import zwave
 from meterkast_rig.zwave import write_keys
 

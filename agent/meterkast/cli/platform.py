@@ -12,7 +12,7 @@ import msgspec
 from meterkast.cli.run import DEFAULT
 from meterkast.config import Config, decode, load
 from meterkast.model.errors import ConfigError
-from meterkast.ports import Check
+from meterkast.ports.uplink import Check
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -12,7 +12,7 @@ from meterkast.heap import one_heap
 from meterkast.logs import set_up
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 
 DEFAULT = Path("/etc/meterkast/meterkast.toml")
 

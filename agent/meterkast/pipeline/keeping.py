@@ -44,7 +44,9 @@ from meterkast.pipeline.resuming import Resuming
 from meterkast.pipeline.series import replay_ms
 from meterkast.pipeline.swap import SwapPlan
 from meterkast.pipeline.tariffs import Tariffs
-from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.store import Keep, Store
+from meterkast.ports.uplink import Binding, Uplink, Wanted
 
 if TYPE_CHECKING:
     from meterkast.model.delivery import StreamStatus

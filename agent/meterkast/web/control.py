@@ -22,7 +22,7 @@ from aiohttp import web
 
 from meterkast.model.errors import ConfigError, RefusedError
 from meterkast.network import Frozen, JobRequest, JobView, Network, WriteRequest
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast.web.answers import BadRequestError, UnknownError, as_json, number, plain_errors
 
 log = logging.getLogger(__name__)

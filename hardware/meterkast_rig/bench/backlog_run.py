@@ -24,7 +24,9 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs, zone
 from meterkast.pipeline.delivery import Delivery
-from meterkast.ports import Binding, Clock, Keep, Trust, Uplink
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.store import Keep
+from meterkast.ports.uplink import Binding, Uplink
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig import configuration

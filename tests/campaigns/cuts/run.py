@@ -1,8 +1,8 @@
 """The process that is recorded: the real store through a story, or with a disk that fails.
 
     run.py FOLDER record SEED STEPS SWITCH   one story, in an empty folder or on what a cut left
-    run.py FOLDER faults SEED STRIDE SWITCH  every call, failing at every STRIDE-th of its first operations, then
-                                             at ever fewer
+    run.py FOLDER faults SEED STRIDE SWITCH  every call, failing at every STRIDE-th of its first operations,
+                                             then at ever fewer
 
 Marks in the trace: `A digest` the content it begins with, `B n name` a call begins, `E n durable digest` it
 returned. A switch takes one protection away, to see that the campaign notices.
@@ -22,7 +22,7 @@ from story import NAME, OTHERS, Story, content
 
 import meterkast_buffer.database as database_module
 from meterkast.model.errors import StorageError
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.database import Database
 from meterkast_rig.disk.recorder import Fault, Recorder

@@ -17,7 +17,7 @@ from meterkast.clock import FastClock
 from meterkast.config import Config, decode, load
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, UtcMs, zone
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 from meterkast.uplinks.context import Context
 
 from .mutation import SEED, SIZE, damaged, twisted

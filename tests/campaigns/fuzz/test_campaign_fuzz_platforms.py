@@ -17,7 +17,8 @@ from meterkast.clock import FastClock
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError, RejectedError
 from meterkast.model.time import Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Store, Uplink
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks import reset, wattics
 from meterkast.uplinks.context import Context
 

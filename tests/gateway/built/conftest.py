@@ -30,7 +30,7 @@ from meterkast.model.units import Unit
 from meterkast.pipeline.health import ProductHealth
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import DriverStatus, Emit, LinkState
+from meterkast.ports.driver import DriverStatus, Emit, LinkState
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig import configuration
 from meterkast_rig.stepped import SteppedClock

@@ -20,7 +20,7 @@ from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Uplink
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.reset import Settings, create
 from meterkast.uplinks.reset.plan import Plan, plans

@@ -15,7 +15,7 @@ from meterkast import config
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import HALF_HOUR_MS
 from meterkast.model.units import Unit
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.reset import Settings
 from meterkast.uplinks.reset.plan import plans
 from meterkast.uplinks.reset.settings import daily_at, secret, target

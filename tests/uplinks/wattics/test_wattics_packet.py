@@ -13,7 +13,7 @@ from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.wattics import Settings
 from meterkast.uplinks.wattics.packet import ELECTRICAL, Dst, packet, proven_ms, stamp
 from meterkast.uplinks.wattics.settings import plans

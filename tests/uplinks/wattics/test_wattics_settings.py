@@ -12,7 +12,7 @@ import pytest
 from meterkast import config
 from meterkast.model.errors import ConfigError
 from meterkast.model.units import Unit
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 from meterkast.uplinks.wattics import Settings
 from meterkast.uplinks.wattics.settings import credentials, plans, urls
 

@@ -13,7 +13,7 @@ from meterkast.address import nearby
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import MINUTE_MS
 from meterkast.model.units import POWERS, Unit
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.wattics.packet import ELECTRICAL, Dst, Parameter
 
 SECTION = "uplinks.wattics"

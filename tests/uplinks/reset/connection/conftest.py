@@ -18,7 +18,7 @@ from meterkast import config
 from meterkast.clock import SystemClock
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.time import Grid, UtcMs, zone
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.reset import Settings, create
 

@@ -45,7 +45,7 @@ Key = tuple[str, str]  # uplink and stream
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """A stream's id in the database, and how far it is."""
 
     id: int
@@ -79,7 +79,7 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self.waits = False
         self._database = database
-        self._known: dict[Key, _Known] = {}
+        self._known: dict[Key, Known] = {}
         self._redo: dict[int, _Redo] = {}
         # Ids of lost items, for those that take their place: between which times, and the ids, last first.
         self._gaps: list[tuple[int, int, list[int]]] = []
@@ -111,7 +111,7 @@ class Outbox:
             since = await rows(SINCE_MARK, (-1 if delivered_ms is None else delivered_ms, number))
             delivered_ms = delivered_ms if since[0][0] is None else since[0][0]
             pending, oldest_ms = counts[_PENDING].get(number, (0, None))
-            self._known[uplink, stream] = _Known(
+            self._known[uplink, stream] = Known(
                 number,
                 StreamStatus(
                     uplink=uplink,
@@ -147,7 +147,7 @@ class Outbox:
                 (low_ms, high_ms, list(range(high - 1, low, -1))) for low, low_ms, high, high_ms in gaps
             ]
 
-    def _place(self, known: _Known, item: NewItem) -> tuple[int | None, int] | None:
+    def _place(self, known: Known, item: NewItem) -> tuple[int | None, int] | None:
         """Id and tries of a new row; None where the item is there already."""
         redo = self._redo.get(known.id)
         if redo is None or item.at_ms > redo.until_ms:
@@ -166,13 +166,13 @@ class Outbox:
 
     async def add(
         self, connection: aiosqlite.Connection, items: Sequence[NewItem], composed: Mapping[Key, UtcMs]
-    ) -> dict[Key, _Known]:
+    ) -> dict[Key, Known]:
         """Put items in and move the marks, in a transaction of the caller.
 
         Returns:
             What `apply` takes once the transaction is committed.
         """
-        changed: dict[Key, _Known] = {}
+        changed: dict[Key, Known] = {}
         for uplink, stream in dict.fromkeys([(item.uplink, item.stream) for item in items] + list(composed)):
             known = self._known.get((uplink, stream)) or await _new_stream(connection, uplink, stream)
             changed[uplink, stream] = known
@@ -208,7 +208,7 @@ class Outbox:
                 )
         return changed
 
-    def apply(self, changed: Mapping[Key, _Known]) -> None:
+    def apply(self, changed: Mapping[Key, Known]) -> None:
         """Take over what a committed transaction changed."""
         self._known.update(changed)
 
@@ -322,7 +322,7 @@ class Outbox:
         """Bring those of the items that are in a state of `before` to `after`; whether `only_if` let it."""
         listed, allowed = _listed(ids), ", ".join(map(str, before))
 
-        async def work(connection: aiosqlite.Connection) -> dict[Key, _Known]:
+        async def work(connection: aiosqlite.Connection) -> dict[Key, Known]:
             if only_if is not None and not only_if():
                 return {}
             found = await fetch(
@@ -350,9 +350,9 @@ class Outbox:
 
     async def _recounted(
         self, connection: aiosqlite.Connection, found: Iterable[Row], after: int
-    ) -> dict[Key, _Known]:
+    ) -> dict[Key, Known]:
         by_id = {known.id: known for known in self._known.values()}
-        moved: dict[int, _Known] = {}
+        moved: dict[int, Known] = {}
         for stream_id, before, at_ms in found:
             known = moved.get(stream_id) or by_id[stream_id]
             status = known.status
@@ -366,7 +366,7 @@ class Outbox:
                 delivered_ms=delivered_ms,
             )
             moved[stream_id] = replace(known, status=status)
-        changed: dict[Key, _Known] = {}
+        changed: dict[Key, Known] = {}
         for known in moved.values():
             oldest = await fetch(connection, _OLDEST, (known.id,))
             status = replace(known.status, oldest_pending_ms=UtcMs(oldest[0][0]) if oldest else None)
@@ -374,10 +374,10 @@ class Outbox:
         return changed
 
 
-async def _new_stream(connection: aiosqlite.Connection, uplink: str, stream: str) -> _Known:
+async def _new_stream(connection: aiosqlite.Connection, uplink: str, stream: str) -> Known:
     cursor = await connection.execute("INSERT INTO streams (uplink, name) VALUES (?, ?)", (uplink, stream))
     assert cursor.lastrowid is not None
-    return _Known(cursor.lastrowid, StreamStatus(uplink=uplink, stream=stream))
+    return Known(cursor.lastrowid, StreamStatus(uplink=uplink, stream=stream))
 
 
 def _counting(state: int) -> str:

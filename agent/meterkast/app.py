@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meterkast.address import loopback
-from meterkast.config import Config, control_socket, decode, nearest
+from meterkast.config.decoding import decode, nearest
+from meterkast.config.sections import Config, control_socket
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, zone
 from meterkast.night import Night

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from meterkast import __released__
-from meterkast.config import ClockSettings
+from meterkast.config.sections import ClockSettings
 from meterkast.model.boot import Boot
 from meterkast.model.time import UtcMs, parse_iso
 from meterkast.ports.clock import SourceStatus, Trust

@@ -13,7 +13,8 @@ import pytest
 
 from meterkast.app import Gateway
 from meterkast.cli import main
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import Product, Property
 from meterkast.model.reading import Batch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
 from meterkast.ports.clock import Trust

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from meterkast.clock import SystemClock
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId, Stream
 from meterkast.model.errors import (
     ConfigError,

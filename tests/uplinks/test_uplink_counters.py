@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meterkast.clock import SystemClock
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.datatypes import ENERGY_CONSUMED
 from meterkast.model.delivery import Stream
 from meterkast.model.half_hour import Cause

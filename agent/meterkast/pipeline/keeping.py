@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from meterkast.config import Limit
+from meterkast.config.sections import Limit
 from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError

@@ -188,8 +188,8 @@ async def serve(app: web.Application, path: str) -> Running:
     """Serve the application on a Unix socket that only this user may open.
 
     Args:
-        path: At most 107 bytes; `config.control_socket` sees to that. A file that a gateway left behind is
-            replaced.
+        path: At most 107 bytes; `config.sections.control_socket` sees to that. A file that a gateway left
+            behind is replaced.
 
     Raises:
         ConfigError: Another program listens there, something else is there, or it cannot be made.

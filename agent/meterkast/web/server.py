@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from meterkast.config import Page
+from meterkast.config.sections import Page
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid
 from meterkast.pipeline.health import Snapshot

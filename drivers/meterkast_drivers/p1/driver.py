@@ -7,8 +7,8 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
-from meterkast.config import Settings as Base
-from meterkast.config import secret
+from meterkast.config.decoding import Settings as Base
+from meterkast.config.secret import secret
 from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
 from meterkast.ports.clock import Clock

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from meterkast.app import make_uplinks
 from meterkast.clock import SystemClock
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import cast
 
-from meterkast.config import Settings as Base
+from meterkast.config.decoding import Settings as Base
 from meterkast.model.datatypes import ENERGY_CONSUMED, TEMPERATURE
 from meterkast.model.errors import LinkLostError
 from meterkast.model.product import (

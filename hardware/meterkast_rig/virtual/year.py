@@ -17,7 +17,8 @@ from unittest import mock
 
 from meterkast import app
 from meterkast.app import Gateway
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import MeterkastError, StorageError
 from meterkast.model.half_hour import HalfHour

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from meterkast.app import Gateway, device_id
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.datatypes import ENERGY_CONSUMED, POWER
 from meterkast.model.errors import LinkLostError
 from meterkast.model.half_hour import HalfHour

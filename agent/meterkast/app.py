@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from meterkast.address import loopback
-from meterkast.config import Config, control_socket, decode, nearest
+from meterkast.config.decoding import decode, nearest
+from meterkast.config.sections import Config, control_socket
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, zone
 from meterkast.night import Night
@@ -30,7 +31,10 @@ from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import Clock, Driver, Store, Uplink
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Driver
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Uplink
 from meterkast.proof.books import BookedStore
 from meterkast.uplinks import KINDS as UPLINKS
 from meterkast.uplinks.context import Context

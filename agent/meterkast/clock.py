@@ -13,10 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from meterkast import __released__
-from meterkast.config import ClockSettings
+from meterkast.config.sections import ClockSettings
 from meterkast.model.boot import Boot
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.ports import SourceStatus, Trust
+from meterkast.ports.clock import SourceStatus, Trust
 from meterkast.timing.chrony import ChronyFeed
 from meterkast.timing.evidence import Source
 from meterkast.timing.machine import Machine, no_rtc
@@ -166,11 +166,11 @@ class Undisputed(ABC):
 
     @abstractmethod
     def boot_ns(self) -> int:
-        """See `ports.Clock`."""
+        """See `meterkast.ports.clock.Clock`."""
 
     @abstractmethod
     def utc_of(self, boot_ns: int) -> UtcMs:
-        """See `ports.Clock`."""
+        """See `meterkast.ports.clock.Clock`."""
 
     def sources(self) -> Sequence[SourceStatus]:
         return ()

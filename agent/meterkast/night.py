@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from meterkast.model.errors import MeterkastError
 from meterkast.model.time import HOUR_MS, MINUTE_MS, Grid, UtcMs
 from meterkast.pipeline.health import BooksHealth, Problem
-from meterkast.ports import Clock, Trust, Uplink
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.uplink import Uplink
 
 if TYPE_CHECKING:
     from meterkast.proof.books import BookedStore

@@ -9,23 +9,18 @@ from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Seal
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast_buffer.database import Database
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.outbox import Outbox
 from meterkast_buffer.seals import Key, Seals
 
 
 class Books:
-    """Reads the ledger, and keeps the seals; see `meterkast.proof.books`.
+    """Reads the ledger, and keeps the seals; see `meterkast.proof.books`."""
 
-    Attributes:
-        seals: The tables of the seals; for the store's own transactions.
-    """
-
-    def __init__(self, database: Database, half_hours: HalfHours, outbox: Outbox) -> None:
+    def __init__(self, half_hours: HalfHours, outbox: Outbox, seals: Seals) -> None:
         self._half_hours = half_hours
         self._outbox = outbox
-        self.seals = Seals(database)
+        self._seals = seals
 
     async def first_ms(self) -> UtcMs | None:
         """End of the oldest half-hour that is kept."""
@@ -66,7 +61,7 @@ class Books:
 
     def begin_seal(self, until_ms: UtcMs) -> None:
         """From now on, new rows of half-hours that end until then are amendments."""
-        self.seals.until_ms = max(self.seals.until_ms, until_ms)
+        self._seals.until_ms = max(self._seals.until_ms, until_ms)
 
     async def sealable(
         self, after_ms: UtcMs, until_ms: UtcMs, *, damaged: list[RowKey]
@@ -78,20 +73,20 @@ class Books:
 
     async def all_seals(self) -> Sequence[Seal]:
         """All seals, by number."""
-        return await self.seals.all()
+        return await self._seals.all()
 
     async def newest_seal(self) -> Seal | None:
         """The newest seal."""
-        return await self.seals.newest()
+        return await self._seals.newest()
 
     async def amendments(self, number: int) -> Sequence[Key]:
         """The rows that went into a seal as amendments; 0: those that wait for one."""
-        return await self.seals.amendments(number)
+        return await self._seals.amendments(number)
 
     async def amended(self, after_ms: UtcMs, until_ms: UtcMs) -> Mapping[Key, int]:
         """Which rows that end in (after, until] are amendments, and of which seal; 0: not yet of any."""
-        return await self.seals.amended(after_ms, until_ms)
+        return await self._seals.amended(after_ms, until_ms)
 
     async def add_seal(self, seal: Seal, amendments: Sequence[Key], damaged: Sequence[RowKey]) -> None:
         """Keep a seal, durable on return; see `Seals.add`."""
-        await self.seals.add(seal, amendments, damaged)
+        await self._seals.add(seal, amendments, damaged)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from meterkast.model.errors import StorageError
 from meterkast.model.time import UtcMs
-from meterkast_buffer.database import _guard, _release
+from meterkast_buffer.guard import hold, release
 from meterkast_buffer.refusal import refusal
 from meterkast_buffer.sealed import seal_all, sums_of
 
@@ -101,11 +101,11 @@ def kept_from_gateways(path: str) -> Iterator[None]:
     Raises:
         StorageError: One has it open.
     """
-    guard = _guard(path)
+    guard = hold(path)
     try:
         yield
     finally:
-        _release(guard)
+        release(guard)
 
 
 def _must_be_sound(database: sqlite3.Connection, path: str) -> None:

@@ -3,41 +3,44 @@
 How many items wait is asked every second or so; it is counted once at start and kept in memory from there,
 changed by the same transactions that change the rows.
 
-Every row has a CRC over all of it that does not change with each try; a row where it is wrong is never sent.
+A row that is not as it was written (`item_rows.py`) is never sent.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import aiosqlite
 
-from meterkast.model.delivery import Item, ItemId, ItemState, NewItem, StreamStatus
-from meterkast.model.errors import StorageError
+from meterkast.model.delivery import Item, ItemId, NewItem, StreamStatus
 from meterkast.model.time import UtcMs
 from meterkast_buffer.database import Database, Row, fetch
-
-_PENDING, _DELIVERED, _QUARANTINED = 0, 1, 2  # the column `state`; the partial indexes name 0 and 2
-_STATE_OF = (ItemState.PENDING, ItemState.DELIVERED, ItemState.QUARANTINED)
-
-_ITEM = (
-    "outbox.id, uplink, name, at_ms, payload, state, tries, words, receipt, "
-    "outbox.delivered_ms, stream_id, crc"
+from meterkast_buffer.item_rows import (
+    CHECKED,
+    DELIVERED,
+    ITEM,
+    ITEMS,
+    PENDING,
+    QUARANTINED,
+    item_of,
+    new_crc,
+    row_crc,
 )
-CHECKED = "stream_id, at_ms, payload, state, words, receipt, delivered_ms"
-"""The columns under a row's CRC, as `row_crc` takes them."""
-_FROM = "outbox JOIN streams ON streams.id = stream_id"
-PENDING = f"SELECT {_ITEM} FROM {_FROM} WHERE stream_id = ? AND state = {_PENDING} ORDER BY outbox.id LIMIT ?"
-_OLDEST = f"SELECT at_ms FROM outbox WHERE stream_id = ? AND state = {_PENDING} ORDER BY id LIMIT 1"
-BETWEEN = f"SELECT {_ITEM} FROM {_FROM} WHERE at_ms > ? AND at_ms <= ? ORDER BY at_ms, stream_id, outbox.id"
-DELIVERED = (
-    f"SELECT id, length(payload) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {_DELIVERED}"
+from meterkast_buffer.redoing import Redoing
+
+PENDING_ITEMS = (
+    f"SELECT {ITEM} FROM {ITEMS} WHERE stream_id = ? AND state = {PENDING} ORDER BY outbox.id LIMIT ?"
 )
-SINCE_MARK = f"SELECT max(at_ms) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {_DELIVERED}"
+_OLDEST = f"SELECT at_ms FROM outbox WHERE stream_id = ? AND state = {PENDING} ORDER BY id LIMIT 1"
+ITEMS_BETWEEN = (
+    f"SELECT {ITEM} FROM {ITEMS} WHERE at_ms > ? AND at_ms <= ? ORDER BY at_ms, stream_id, outbox.id"
+)
+DELIVERED_ITEMS = (
+    f"SELECT id, length(payload) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {DELIVERED}"
+)
+SINCE_MARK = f"SELECT max(at_ms) FROM outbox WHERE at_ms > ? AND stream_id = ? AND state = {DELIVERED}"
 """The mark in `streams` is as old as the newest closing: a receipt does not write it."""
 _AMONG = "id IN (SELECT value FROM json_each(?))"
 
@@ -45,28 +48,11 @@ Key = tuple[str, str]  # uplink and stream
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """A stream's id in the database, and how far it is."""
 
     id: int
     status: StreamStatus
-
-
-@dataclass(slots=True)
-class _Redo:
-    """A stream of which items were lost: it is composed anew, and what is there already is left out.
-
-    Attributes:
-        until_ms: Beyond it everything is new again.
-        there: CRCs of the payloads by at_ms; None among them where one was cleared.
-    """
-
-    until_ms: UtcMs
-    there: dict[int, set[int | None]] = field(default_factory=dict)
-
-    def has(self, item: NewItem) -> bool:
-        there = self.there.get(item.at_ms, set())
-        return None in there or zlib.crc32(item.payload) in there
 
 
 class Outbox:
@@ -79,10 +65,8 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self.waits = False
         self._database = database
-        self._known: dict[Key, _Known] = {}
-        self._redo: dict[int, _Redo] = {}
-        # Ids of lost items, for those that take their place: between which times, and the ids, last first.
-        self._gaps: list[tuple[int, int, list[int]]] = []
+        self._known: dict[Key, Known] = {}
+        self._redoing = Redoing(database)
 
     async def load(self, *, redo: bool = True) -> None:
         """Count what waits, once at start.
@@ -96,22 +80,22 @@ class Outbox:
         rows = self._database.rows
         self._known.clear()
         if redo:
-            await self._load_redo()
+            await self._redoing.load()
         streams = await rows("SELECT id, uplink, name, composed_ms, delivered_ms, redo_from_ms FROM streams")
         counts = {
             state: {stream: (count, at_ms) for stream, count, at_ms in await rows(_counting(state))}
-            for state in (_PENDING, _QUARANTINED)
+            for state in (PENDING, QUARANTINED)
         }
         self.waits = False
         for number, uplink, stream, composed_ms, delivered_ms, redo_ms in streams:
-            if number in self._redo:
+            if number in self._redoing:
                 composed_ms = redo_ms
             elif redo_ms is not None:
                 self.waits = True
             since = await rows(SINCE_MARK, (-1 if delivered_ms is None else delivered_ms, number))
             delivered_ms = delivered_ms if since[0][0] is None else since[0][0]
-            pending, oldest_ms = counts[_PENDING].get(number, (0, None))
-            self._known[uplink, stream] = _Known(
+            pending, oldest_ms = counts[PENDING].get(number, (0, None))
+            self._known[uplink, stream] = Known(
                 number,
                 StreamStatus(
                     uplink=uplink,
@@ -119,46 +103,10 @@ class Outbox:
                     composed_ms=composed_ms,
                     delivered_ms=delivered_ms,
                     pending=pending,
-                    quarantined=counts[_QUARANTINED].get(number, (0, None))[0],
+                    quarantined=counts[QUARANTINED].get(number, (0, None))[0],
                     oldest_pending_ms=oldest_ms,
                 ),
             )
-
-    async def _load_redo(self) -> None:
-        rows = self._database.rows
-        for number, from_ms, until_ms in await rows(
-            "SELECT id, redo_from_ms, redo_ms FROM streams WHERE redo_from_ms IS NOT NULL"
-        ):
-            redo = self._redo[number] = _Redo(UtcMs(until_ms))
-            for at_ms, payload in await rows(
-                "SELECT at_ms, payload FROM outbox WHERE stream_id = ? AND at_ms > ? AND at_ms <= ?",
-                (number, from_ms, until_ms),
-            ):
-                redo.there.setdefault(at_ms, set()).add(zlib.crc32(payload) if payload else None)
-        if self._redo:
-            gaps = await rows(
-                "SELECT id, at_ms, after, after_ms FROM (SELECT id, at_ms, "
-                "lead(id) OVER (ORDER BY id) AS after, "
-                "lead(at_ms) OVER (ORDER BY id) AS after_ms FROM (SELECT 0 AS id, 0 AS at_ms "
-                "UNION ALL SELECT id, at_ms FROM outbox UNION ALL "
-                "SELECT seq + 1, 1 << 62 FROM sqlite_sequence WHERE name = 'outbox')) WHERE after > id + 1"
-            )
-            self._gaps = [
-                (low_ms, high_ms, list(range(high - 1, low, -1))) for low, low_ms, high, high_ms in gaps
-            ]
-
-    def _place(self, known: _Known, item: NewItem) -> tuple[int | None, int] | None:
-        """Id and tries of a new row; None where the item is there already."""
-        redo = self._redo.get(known.id)
-        if redo is None or item.at_ms > redo.until_ms:
-            return None, 0
-        if redo.has(item):
-            return None
-        # In a lost item's place, so that the order stands; perhaps it was sent: so it is in doubt.
-        free = next(
-            (ids for low_ms, high_ms, ids in self._gaps if ids and low_ms <= item.at_ms <= high_ms), None
-        )
-        return (free.pop() if free else None), 1
 
     def streams(self) -> dict[Key, StreamStatus]:
         """Every stream that was ever composed."""
@@ -166,20 +114,27 @@ class Outbox:
 
     async def add(
         self, connection: aiosqlite.Connection, items: Sequence[NewItem], composed: Mapping[Key, UtcMs]
-    ) -> dict[Key, _Known]:
+    ) -> dict[Key, Known]:
         """Put items in and move the marks, in a transaction of the caller.
 
         Returns:
             What `apply` takes once the transaction is committed.
         """
-        changed: dict[Key, _Known] = {}
+        changed: dict[Key, Known] = {}
         for uplink, stream in dict.fromkeys([(item.uplink, item.stream) for item in items] + list(composed)):
             known = self._known.get((uplink, stream)) or await _new_stream(connection, uplink, stream)
             changed[uplink, stream] = known
+        await self._insert(connection, items, changed)
+        await self._mark(connection, composed, changed)
+        return changed
+
+    async def _insert(
+        self, connection: aiosqlite.Connection, items: Sequence[NewItem], changed: dict[Key, Known]
+    ) -> None:
         new: list[tuple[object, ...]] = []
         for item in items:
             known = changed[item.uplink, item.stream]
-            if (place := self._place(known, item)) is None:
+            if (place := self._redoing.place(known.id, item)) is None:
                 continue
             new.append((place[0], known.id, item.at_ms, item.payload, place[1], new_crc(known.id, item)))
             status = known.status
@@ -190,6 +145,10 @@ class Outbox:
         await connection.executemany(
             "INSERT INTO outbox (id, stream_id, at_ms, payload, tries, crc) VALUES (?, ?, ?, ?, ?, ?)", new
         )
+
+    async def _mark(
+        self, connection: aiosqlite.Connection, composed: Mapping[Key, UtcMs], changed: dict[Key, Known]
+    ) -> None:
         for key, composed_ms in composed.items():
             known = changed[key]
             changed[key] = replace(known, status=replace(known.status, composed_ms=composed_ms))
@@ -201,14 +160,9 @@ class Outbox:
             ],
         )
         for key, composed_ms in composed.items():
-            redo = self._redo.get(changed[key].id)
-            if redo is not None and composed_ms >= redo.until_ms:
-                await connection.execute(
-                    "UPDATE streams SET redo_from_ms = NULL, redo_ms = NULL WHERE id = ?", (changed[key].id,)
-                )
-        return changed
+            await self._redoing.composed(connection, changed[key].id, composed_ms)
 
-    def apply(self, changed: Mapping[Key, _Known]) -> None:
+    def apply(self, changed: Mapping[Key, Known]) -> None:
         """Take over what a committed transaction changed."""
         self._known.update(changed)
 
@@ -217,17 +171,14 @@ class Outbox:
         known = self._known.get((uplink, stream))
         if known is None or not known.status.pending:
             return []
-        return [self._item(row) for row in await self._database.rows(PENDING, (known.id, limit))]
+        return await self._items(PENDING_ITEMS, (known.id, limit))
 
     async def quarantined(self, uplink: str) -> list[Item]:
         """All items of an uplink that were set aside, oldest first."""
-        return [
-            self._item(row)
-            for row in await self._database.rows(
-                f"SELECT {_ITEM} FROM {_FROM} WHERE uplink = ? AND state = {_QUARANTINED} ORDER BY outbox.id",
-                (uplink,),
-            )
-        ]
+        return await self._items(
+            f"SELECT {ITEM} FROM {ITEMS} WHERE uplink = ? AND state = {QUARANTINED} ORDER BY outbox.id",
+            (uplink,),
+        )
 
     async def between(self, after_ms: UtcMs, until_ms: UtcMs) -> list[Item]:
         """The items of intervals that end in (after, until], by end, stream and id.
@@ -235,12 +186,15 @@ class Outbox:
         Raises:
             StorageError: The database refused, or a row is not as it was written.
         """
-        return [self._item(row) for row in await self._database.rows(BETWEEN, (after_ms, until_ms))]
+        return await self._items(ITEMS_BETWEEN, (after_ms, until_ms))
+
+    async def _items(self, sql: str, parameters: tuple[object, ...]) -> list[Item]:
+        return [item_of(row, self._database.path) for row in await self._database.rows(sql, parameters)]
 
     async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
         """Put delivered items back to pending; see `Books.send_again`."""
         known = self._known[status.uplink, status.stream]
-        found = await self._database.rows(DELIVERED, (after_ms, known.id))
+        found = await self._database.rows(DELIVERED_ITEMS, (after_ms, known.id))
         ids = [ItemId(number) for number, length in found if length]
         if dry_run or not ids:
             return len(ids), len(found) - len(ids)
@@ -248,29 +202,8 @@ class Outbox:
         def unchanged() -> bool:
             return self._known[status.uplink, status.stream].status == status
 
-        moved = await self._move(ids, (_DELIVERED,), _PENDING, {}, only_if=unchanged)
+        moved = await self._move(ids, (DELIVERED,), PENDING, {}, only_if=unchanged)
         return (len(ids), len(found) - len(ids)) if moved else (0, 0)
-
-    def _item(self, row: Row) -> Item:
-        number, uplink, stream, at_ms, payload, state, tries, words, receipt, delivered_ms, *rest = row
-        stream_id, crc = rest
-        if row_crc(stream_id, at_ms, payload, state, words, receipt, delivered_ms) != crc:
-            raise StorageError(
-                f"{self._database.path}: item {number} of {uplink} {stream} is not as it was written",
-                hint="It is not sent. Restart the gateway: it composes such items anew.",
-            )
-        return Item(
-            id=ItemId(number),
-            uplink=uplink,
-            stream=stream,
-            at_ms=UtcMs(at_ms),
-            payload=payload,
-            state=_STATE_OF[state],
-            tries=tries,
-            words=words,
-            receipt=receipt,
-            delivered_ms=delivered_ms,
-        )
 
     async def intend(self, ids: Sequence[ItemId], now_ms: UtcMs) -> None:
         """Record that these are about to be sent: tries + 1.
@@ -281,7 +214,7 @@ class Outbox:
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
-                f"UPDATE outbox SET tries = tries + 1, sent_ms = ? WHERE {_AMONG} AND state = {_PENDING}",
+                f"UPDATE outbox SET tries = tries + 1, sent_ms = ? WHERE {_AMONG} AND state = {PENDING}",
                 (now_ms, _listed(ids)),
             )
 
@@ -295,19 +228,19 @@ class Outbox:
         """
         await self._move(
             ids,
-            (_PENDING, _QUARANTINED),
-            _DELIVERED,
+            (PENDING, QUARANTINED),
+            DELIVERED,
             {"receipt": receipt, "delivered_ms": now_ms},
             durable=False,
         )
 
     async def quarantine(self, ids: Sequence[ItemId], words: str, now_ms: UtcMs) -> None:
         """Set pending items aside with the far end's words."""
-        await self._move(ids, (_PENDING,), _QUARANTINED, {"words": words, "sent_ms": now_ms})
+        await self._move(ids, (PENDING,), QUARANTINED, {"words": words, "sent_ms": now_ms})
 
     async def release(self, ids: Sequence[ItemId]) -> None:
         """Put quarantined items back to pending; tries and words stay."""
-        await self._move(ids, (_QUARANTINED,), _PENDING, {})
+        await self._move(ids, (QUARANTINED,), PENDING, {})
 
     async def _move(
         self,
@@ -322,7 +255,7 @@ class Outbox:
         """Bring those of the items that are in a state of `before` to `after`; whether `only_if` let it."""
         listed, allowed = _listed(ids), ", ".join(map(str, before))
 
-        async def work(connection: aiosqlite.Connection) -> dict[Key, _Known]:
+        async def work(connection: aiosqlite.Connection) -> dict[Key, Known]:
             if only_if is not None and not only_if():
                 return {}
             found = await fetch(
@@ -350,23 +283,23 @@ class Outbox:
 
     async def _recounted(
         self, connection: aiosqlite.Connection, found: Iterable[Row], after: int
-    ) -> dict[Key, _Known]:
+    ) -> dict[Key, Known]:
         by_id = {known.id: known for known in self._known.values()}
-        moved: dict[int, _Known] = {}
+        moved: dict[int, Known] = {}
         for stream_id, before, at_ms in found:
             known = moved.get(stream_id) or by_id[stream_id]
             status = known.status
             delivered_ms = status.delivered_ms
-            if after == _DELIVERED and (delivered_ms is None or at_ms > delivered_ms):
+            if after == DELIVERED and (delivered_ms is None or at_ms > delivered_ms):
                 delivered_ms = UtcMs(at_ms)
             status = replace(
                 status,
-                pending=status.pending - (before == _PENDING) + (after == _PENDING),
-                quarantined=status.quarantined - (before == _QUARANTINED) + (after == _QUARANTINED),
+                pending=status.pending - (before == PENDING) + (after == PENDING),
+                quarantined=status.quarantined - (before == QUARANTINED) + (after == QUARANTINED),
                 delivered_ms=delivered_ms,
             )
             moved[stream_id] = replace(known, status=status)
-        changed: dict[Key, _Known] = {}
+        changed: dict[Key, Known] = {}
         for known in moved.values():
             oldest = await fetch(connection, _OLDEST, (known.id,))
             status = replace(known.status, oldest_pending_ms=UtcMs(oldest[0][0]) if oldest else None)
@@ -374,10 +307,10 @@ class Outbox:
         return changed
 
 
-async def _new_stream(connection: aiosqlite.Connection, uplink: str, stream: str) -> _Known:
+async def _new_stream(connection: aiosqlite.Connection, uplink: str, stream: str) -> Known:
     cursor = await connection.execute("INSERT INTO streams (uplink, name) VALUES (?, ?)", (uplink, stream))
     assert cursor.lastrowid is not None
-    return _Known(cursor.lastrowid, StreamStatus(uplink=uplink, stream=stream))
+    return Known(cursor.lastrowid, StreamStatus(uplink=uplink, stream=stream))
 
 
 def _counting(state: int) -> str:
@@ -391,14 +324,3 @@ def _counting(state: int) -> str:
 def _listed(ids: Sequence[ItemId]) -> str:
     # A JSON list keeps the statement's text the same for any number of ids: it is compiled once.
     return json.dumps(list(ids))
-
-
-def row_crc(*checked: Any) -> int:
-    """CRC-32 of a row, of its values in the columns `CHECKED`."""
-    stream_id, at_ms, payload, *rest = checked
-    return zlib.crc32(payload, zlib.crc32(f"{stream_id}|{at_ms}|{rest!r}".encode()))
-
-
-def new_crc(stream_id: int, item: NewItem) -> int:
-    """The CRC of a row that was just composed."""
-    return row_crc(stream_id, item.at_ms, item.payload, _PENDING, "", "", None)

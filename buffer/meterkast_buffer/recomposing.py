@@ -8,7 +8,7 @@ from typing import Any
 
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS
 from meterkast_buffer.findings import Findings
-from meterkast_buffer.outbox import CHECKED, row_crc
+from meterkast_buffer.item_rows import CHECKED, row_crc
 
 
 def check_outbox(

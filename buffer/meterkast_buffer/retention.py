@@ -14,7 +14,7 @@ import aiosqlite
 
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast_buffer.database import fetch
-from meterkast_buffer.outbox import CHECKED, row_crc
+from meterkast_buffer.item_rows import CHECKED, row_crc
 from meterkast_buffer.pendings import OPEN
 from meterkast_buffer.refusal import primary_code
 from meterkast_buffer.samples import NEAR_MS

@@ -27,8 +27,8 @@ from meterkast.model.time import DAY_MS
 from meterkast_buffer.damaged_table import DamagedTable, batches
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
+from meterkast_buffer.item_rows import CHECKED, row_crc
 from meterkast_buffer.journal import Journal, sync_folder
-from meterkast_buffer.outbox import CHECKED, row_crc
 from meterkast_buffer.refusal import free_bytes, primary_code
 from meterkast_buffer.repairing import repair
 from meterkast_buffer.schema import connect, make_schema, schema, tables

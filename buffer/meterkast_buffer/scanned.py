@@ -8,7 +8,7 @@ from typing import NamedTuple
 from meterkast_buffer import block, evidence
 from meterkast_buffer.database import Row
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
-from meterkast_buffer.outbox import CHECKED, row_crc
+from meterkast_buffer.item_rows import CHECKED, row_crc
 from meterkast_buffer.row_sums import SUMMED, is_right, key_of_row
 
 

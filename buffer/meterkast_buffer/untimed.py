@@ -21,7 +21,7 @@ from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.register import difference
 from meterkast.model.time import UtcMs
 from meterkast.model.untimed import Untimed
-from meterkast.ports import Place
+from meterkast.ports.store import Place
 from meterkast_buffer.block import BlockError
 from meterkast_buffer.boots import COLUMNS, Boots, as_boot
 from meterkast_buffer.database import Database, Row, fetch
@@ -80,7 +80,7 @@ class UntimedBlocks:
             log.error("samples without a time removed: too many", extra={"blocks": cursor.rowcount})
 
     async def learn(self, boot: Boot, place: Place) -> tuple[int, int]:
-        """The time of a boot is known; see `ports.Store.learn`."""
+        """The time of a boot is known; see `meterkast.ports.store.Store.learn`."""
         offset_ms = boot.offset_ms
         if offset_ms is None:
             raise ValueError("the boot's time is not known")

@@ -10,7 +10,7 @@ from pathlib import Path
 from meterkast.clock import FastClock, SystemClock
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import UtcMs
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast_rig.faults import parse_faults
 from meterkast_rig.p1_capture import read_capture
 from meterkast_rig.p1_faults import LINE_SWITCHES, METER_SWITCHES, SWITCHES, iso_time

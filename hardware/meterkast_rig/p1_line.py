@@ -18,7 +18,7 @@ from pathlib import Path
 
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_utc
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast_rig.faults import Faults, FaultValue
 from meterkast_rig.p1_faults import SWITCHES, UNREADABLE, Spoiler, afflicted
 from meterkast_rig.p1_meter import SimulatedMeter

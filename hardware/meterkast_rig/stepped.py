@@ -8,7 +8,7 @@ import itertools
 
 from meterkast.clock import Undisputed
 from meterkast.model.time import UtcMs
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 
 
 class SteppedClock(Undisputed):

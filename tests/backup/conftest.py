@@ -19,7 +19,7 @@ from meterkast.model.product import Medium, ProductDescription, PropertyDescript
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer.store import open_store
 
 NOW = UtcMs(1_773_154_800_000)

@@ -14,7 +14,7 @@ from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.half_hours import _STATES
 

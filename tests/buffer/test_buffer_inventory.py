@@ -32,7 +32,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.retention import RECORDS
 

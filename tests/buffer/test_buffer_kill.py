@@ -21,7 +21,7 @@ from meterkast.model.delivery import NewItem
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import open_store
 
 NOW, LENGTH = 1_735_689_600_000, 1_800_000

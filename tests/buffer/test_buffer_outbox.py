@@ -13,9 +13,9 @@ from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
-from meterkast_buffer.outbox import PENDING
+from meterkast_buffer.outbox import PENDING_ITEMS
 
 Open = Callable[..., Awaitable[SqliteStore]]
 
@@ -145,7 +145,7 @@ async def test_a_long_backlog_is_flushed_now_and_then_and_only_then_checkpointed
 
 
 async def test_what_is_pending_is_found_by_the_partial_index(store: SqliteStore) -> None:
-    plan = await store.database.rows(f"EXPLAIN QUERY PLAN {PENDING}", (1, 10))
+    plan = await store.database.rows(f"EXPLAIN QUERY PLAN {PENDING_ITEMS}", (1, 10))
     text = "\n".join(row[-1] for row in plan)
     assert "outbox USING INDEX outbox_pending (stream_id=?)" in text
     assert "SCAN outbox" not in text

@@ -12,7 +12,7 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 
 Open = Callable[..., Awaitable[SqliteStore]]

@@ -16,7 +16,7 @@ from meterkast.model.product import Installation, InstallationMessage, PropertyI
 from meterkast.model.quantity import Quantity
 from meterkast.model.seal import Seal
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 
 Open = Callable[..., Awaitable[SqliteStore]]

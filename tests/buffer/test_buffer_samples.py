@@ -11,7 +11,7 @@ import pytest
 from meterkast.model.product import PropertyId
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import DAY_MS, HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 
 Open = Callable[..., Awaitable[SqliteStore]]

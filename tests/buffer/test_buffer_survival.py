@@ -21,7 +21,7 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.ballast import BYTES, Ballast
 from meterkast_buffer.journal import ROWS, Damage, Frame, Journal, frames_of, pack, texts_of

@@ -18,7 +18,7 @@ from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.model.untimed import Untimed
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer.store import SqliteStore, open_store
 
 NOW = UtcMs(1_773_154_800_000)
@@ -169,7 +169,7 @@ async def test_too_many_blocks_without_a_time_leave_the_first_of_each_boot(
     meter: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meterkast_buffer.untimed._DAY_BLOCKS", 10)
-    monkeypatch.setattr(meter._untimed, "_most", 15)
+    monkeypatch.setattr(meter._tables.untimed, "_most", 15)
     other = replace(BOOT, id="other")
     for number in range(30):
         await keep(meter, BOOT if number < 5 else other, table((MINUTE_MS * (number + 1), number)))

@@ -20,7 +20,8 @@ from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Keep, Trust
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
 from meterkast_buffer.store import SqliteStore, open_store
 
 from .clock_story import HONEST, Phase, Story

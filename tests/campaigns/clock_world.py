@@ -11,7 +11,8 @@ from meterkast.model.delivery import Item, Stream
 from meterkast.model.errors import NotDeliveredError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import HALF_HOUR_MS, UtcMs, to_datetime
-from meterkast.ports import Binding, Check, Trust, Wanted
+from meterkast.ports.clock import Trust
+from meterkast.ports.uplink import Binding, Check, Wanted
 from meterkast_drivers.p1.profiles import PROFILES
 
 from .clock_story import Phase, Story

@@ -15,7 +15,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore, open_store
 from meterkast_buffer.database import Row
 from meterkast_buffer.half_hours import row_of

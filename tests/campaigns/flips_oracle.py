@@ -15,7 +15,7 @@ from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import evidence, half_hours, open_store, starting
 from meterkast_buffer.block import BlockError, unpack_layout
 from meterkast_buffer.block import decode as decode_block

@@ -27,7 +27,7 @@ from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.seal import Seal
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
 from meterkast.model.untimed import Untimed
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 
 
@@ -99,7 +99,7 @@ async def _times(
         readings=9,
         registers=(span,),
     )
-    await store.database.transact(lambda connection: store._boots.add_episode(connection, episode))
+    await store.database.transact(lambda connection: store._tables.boots.add_episode(connection, episode))
     stray = Frames(columns, [UtcMs(now_ms - DAY_MS)], [tuple(range(len(columns)))])
     await store.keep(Keep(now_ms=now_ms, frames=[stray]))
     for number in range(12):

@@ -31,7 +31,7 @@ from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.series import Series
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 from meterkast.proof.ledger import Handed, Standing
 from meterkast_buffer.database import Database
 from meterkast_rig.virtual.oracle import Verdict, judge

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from meterkast.config import Config, Settings, decode, load, nearest, secret
+from meterkast.config.decoding import Settings, decode, nearest
+from meterkast.config.file import load
+from meterkast.config.secret import secret
+from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
 
 SECRET = "hunter2-5d1f0c"

@@ -17,7 +17,8 @@ import pytest
 from meterkast import __version__
 from meterkast.app import driver_sections, uplink_settings
 from meterkast.cli import COMMANDS, main
-from meterkast.config import Config, load
+from meterkast.config.file import load
+from meterkast.config.sections import Config
 from meterkast.uplinks import KINDS as UPLINKS
 from meterkast.uplinks.reset.plan import plans as reset_plans
 from meterkast.uplinks.wattics.settings import plans as wattics_plans

@@ -13,13 +13,14 @@ import pytest
 
 from meterkast.app import Gateway
 from meterkast.cli import main
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import Product, Property
 from meterkast.model.reading import Batch
 from meterkast.model.time import HALF_HOUR_MS, SECOND_MS, UtcMs, parse_iso
 from meterkast.pipeline.inventory import DriverCatalog
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_drivers.p1.framing import Framer
 from meterkast_drivers.p1.reader import Reader

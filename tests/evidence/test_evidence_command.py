@@ -17,7 +17,7 @@ from meterkast.model.product import Medium, ProductDescription, PropertyDescript
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, SECOND_MS, UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_drivers.p1.evidence import by_dsmr_parser, register_in
 from meterkast_drivers.zwave.device import Early
 from meterkast_drivers.zwave.evidence import evidence_of

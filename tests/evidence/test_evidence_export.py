@@ -22,7 +22,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, SECOND_MS, UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_rig.p1_meter import SimulatedMeter
 
 START = UtcMs(1_776_290_400_000)  # 2026-04-16T00:00 in Amsterdam

@@ -13,7 +13,8 @@ from meterkast.model.product import PropertyId
 from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, SECOND_MS, UtcMs
 from meterkast.pipeline.evidence import QUARTER_MS, REMEMBERED, Raws, may_close
-from meterkast.ports import Keep, Trust
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
 from meterkast_buffer.evidence import pack, unpack
 from meterkast_buffer.store import open_store
 from meterkast_drivers.p1.framing import Framer

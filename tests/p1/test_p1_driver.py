@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
-from meterkast.ports import LinkState, Trust
+from meterkast.ports.clock import Trust
+from meterkast.ports.driver import LinkState
 from meterkast_drivers import KINDS
 from meterkast_drivers.p1 import detect, port
 from meterkast_drivers.p1 import driver as p1

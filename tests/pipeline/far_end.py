@@ -15,7 +15,9 @@ from meterkast.model.errors import NotDeliveredError, RejectedError, StorageErro
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.pipeline.delivery import Delivery
-from meterkast.ports import Binding, Check, Keep, Trust, Wanted
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
+from meterkast.ports.uplink import Binding, Check, Wanted
 from meterkast_buffer.store import SqliteStore
 
 START = UtcMs(1_773_154_800_000)

@@ -25,7 +25,7 @@ from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meter_desk import MeterDesk, SwapOrder
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast_buffer.store import SqliteStore
 from meterkast_rig.stepped import SteppedClock
 

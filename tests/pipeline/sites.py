@@ -20,7 +20,7 @@ from meterkast.model.product import ProductId, Property, PropertyDescription, Pr
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Grid, UtcMs, parse_iso
 from meterkast.pipeline.closing import Closed, Closing
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 
 GRID = Grid(ZoneInfo("Europe/Amsterdam"))
 START = parse_iso("2026-03-10T12:00:00Z")

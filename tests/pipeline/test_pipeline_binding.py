@@ -20,7 +20,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.units import Unit
 from meterkast.pipeline.binding import resolve
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 
 
 def prop(number: int, product: int = 1, key: str = "import_t1", unit: Unit = Unit.WATT_HOUR) -> Property:

@@ -14,7 +14,8 @@ from meterkast.model.product import Property
 from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.pipeline.examine_clock import clock_problems, source_healths
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Keep, SourceStatus, Trust
+from meterkast.ports.clock import SourceStatus, Trust
+from meterkast.ports.store import Keep
 from meterkast_buffer.store import open_store
 
 from .far_end import VirtualClock

@@ -14,7 +14,7 @@ import meterkast.timing.machine as machines
 from meterkast.clock import FastClock, SystemClock
 from meterkast.model.boot import Boot
 from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs, iso_utc
-from meterkast.ports import Clock, Trust
+from meterkast.ports.clock import Clock, Trust
 from meterkast.timing.chrony import ChronyFeed
 
 SECOND_NS = 1_000_000_000

@@ -13,7 +13,7 @@ from meterkast.model.delivery import Item
 from meterkast.model.errors import MisconfiguredError
 from meterkast.model.time import HALF_HOUR_MS
 from meterkast.pipeline.delivery import PROBE_S, slot_ms
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 
 from .far_end import START, Bench, down, names, refused
 

@@ -11,7 +11,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import DAY_MS, UtcMs
 from meterkast.pipeline.intake import OLDEST_CAPTURE_MS, STAMP_LIMIT_MS, Intake
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 
 START = UtcMs(1_773_154_800_000)
 A = (Column(PropertyId(1), 0), Column(PropertyId(2), 1))

@@ -22,7 +22,9 @@ from meterkast.pipeline.examine import Examiner
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import AFTER_MINUTE_MS, Keeper
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Binding, Keep, Trust, Wanted
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig.stepped import SteppedClock
 

@@ -19,7 +19,7 @@ from meterkast.model.reading import Batch, Column
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.supervisor import CAP_S, CONFIG_S, LASTED_S, Supervisor
-from meterkast.ports import DriverStatus, Emit, LinkState
+from meterkast.ports.driver import DriverStatus, Emit, LinkState
 
 from .sites import prop
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meterkast.config import Limit, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Limit
 from meterkast.model.epoch import Break
 from meterkast.model.errors import ConfigError
 from meterkast.model.half_hour import Cause

@@ -16,7 +16,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, SECOND_MS, Grid, UtcMs, parse_iso
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.proof.body import Body
 from meterkast.proof.gathering import Site as Whose
 from meterkast.proof.gathering import gather

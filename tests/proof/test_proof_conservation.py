@@ -9,7 +9,7 @@ from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, SECOND_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.proof.conservation import Conservation, check
 
 from .site import GRID, REGISTER, Site, at, wh

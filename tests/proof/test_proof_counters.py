@@ -13,7 +13,9 @@ from meterkast.model.half_hour import HalfHour, State
 from meterkast.model.product import Medium
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Keep, Trust, Wanted
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
+from meterkast.ports.uplink import Wanted
 from meterkast.proof.body import Body
 from meterkast.proof.conservation import Conservation, check
 from meterkast.proof.gathering import Site as Whose

@@ -7,7 +7,7 @@ import pytest
 from meterkast.model.delivery import NewItem
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.proof.body import ChannelPart
 
 from .site import GRID, OTHER, REGISTER, Site, at
@@ -201,11 +201,11 @@ async def test_a_damaged_row_is_missing_for_the_disk(site: Site) -> None:
 
 
 async def test_items_are_found_by_an_index(site: Site) -> None:
-    from meterkast_buffer.outbox import BETWEEN, DELIVERED
+    from meterkast_buffer.outbox import DELIVERED_ITEMS, ITEMS_BETWEEN
 
     for query, search in (
-        (BETWEEN, "SEARCH outbox USING INDEX outbox_interval (at_ms>? AND at_ms<?)"),
-        (DELIVERED, "SEARCH outbox USING INDEX outbox_interval (at_ms>?)"),
+        (ITEMS_BETWEEN, "SEARCH outbox USING INDEX outbox_interval (at_ms>? AND at_ms<?)"),
+        (DELIVERED_ITEMS, "SEARCH outbox USING INDEX outbox_interval (at_ms>?)"),
     ):
         plan = [row[3] for row in await site.store.database.rows(f"EXPLAIN QUERY PLAN {query}", (0, 1))]
         assert search in plan

@@ -15,7 +15,8 @@ from meterkast.model.delivery import NewItem, StreamStatus
 from meterkast.model.errors import NotDeliveredError
 from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_local
 from meterkast.pipeline.delivery import Delivery
-from meterkast.ports import Keep, Uplink
+from meterkast.ports.store import Keep
+from meterkast.ports.uplink import Uplink
 from meterkast.proof.reconcile import kept, lacking, reconcile
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.wattics import Settings, create

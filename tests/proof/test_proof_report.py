@@ -19,7 +19,7 @@ from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.proof.body import Body, ClockPart, DoubtPart
 from meterkast.proof.language import _WORDS, words
 from meterkast.proof.render import Wording, as_html, as_text

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs, iso_utc
 from meterkast_rig import configuration, demo_uplinks, demo_zwave
 from meterkast_rig.compare import Findings, Rule, Series, Shown, compare

@@ -16,7 +16,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_utc, parse_iso
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig.p1_meter import SimulatedMeter
 from meterkast_rig.truth import FAULTS, IMPORT, Channel, Verdict, judge

@@ -1,4 +1,4 @@
-"""The contract of `ports.Uplink`: one suite, run on every uplink against its stand-in.
+"""The contract of `meterkast.ports.uplink.Uplink`: one suite, run on every uplink against its stand-in.
 
 A new uplink adds one `Far` to the table; what is promised of all then holds for it too, or the suite says so.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from meterkast.clock import SystemClock
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId, Stream
 from meterkast.model.errors import (
     ConfigError,
@@ -27,7 +27,7 @@ from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs, iso_local, parse_iso, zone
-from meterkast.ports import Uplink
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks import KINDS, reset, wattics
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import SqliteStore

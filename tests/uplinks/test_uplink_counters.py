@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meterkast.clock import SystemClock
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.datatypes import ENERGY_CONSUMED
 from meterkast.model.delivery import Stream
 from meterkast.model.half_hour import Cause
@@ -19,7 +19,7 @@ from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, Grid, UtcMs, parse_iso, zone
 from meterkast.model.units import Unit
 from meterkast.pipeline.closing import Closing
-from meterkast.ports import Uplink
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks import KINDS, reset, wattics
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import open_store

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 from msgspec.structs import replace
 
-from meterkast.config import Page
+from meterkast.config.sections import Page
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
@@ -29,7 +29,7 @@ from meterkast.pipeline.health import (
     StreamHealth,
     UplinkHealth,
 )
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast.web.server import Running
 from meterkast_buffer.store import SqliteStore
 

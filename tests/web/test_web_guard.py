@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from meterkast.config import Page
+from meterkast.config.sections import Page
 from meterkast.model.errors import ConfigError
 from meterkast.web.guard import CONNECTIONS, Gate
 from meterkast.web.rules import hosts

@@ -22,7 +22,7 @@ from meterkast.model.product import (
     Product,
 )
 from meterkast.model.reading import Batch
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast_rig import zwave
 from meterkast_rig.zwave import write_keys
 
@@ -101,7 +101,7 @@ async def driving(
     stick: str, folder: Path, shelf: Shelf | None = None, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """A driver while the block lasts, with a server of its own on a stick; "" where `server` names one."""
-    from meterkast.config import decode
+    from meterkast.config.decoding import decode
     from meterkast_drivers.zwave.driver import Settings, ZwaveDriver
 
     shelf = shelf or Shelf()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from meterkast.model.time import UtcMs
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 
 
 class FakeClock:

@@ -10,7 +10,7 @@ import pytest
 
 from meterkast.model.errors import LinkLostError, StorageError
 from meterkast.model.product import NodeDescription, NodeStatus
-from meterkast.ports import LinkState
+from meterkast.ports.driver import LinkState
 from meterkast_drivers.zwave import driver as module
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.driver import ZwaveDriver

@@ -9,7 +9,7 @@ import pytest
 
 from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.product import Medium, Product, ProductDescription
-from meterkast.ports import LinkState
+from meterkast.ports.driver import LinkState
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.driver import ZwaveDriver
 from meterkast_drivers.zwave.settings import NodeSettings, Settings

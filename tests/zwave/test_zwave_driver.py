@@ -13,7 +13,7 @@ import pytest_asyncio
 import meterkast.lean  # noqa: F401
 from meterkast.model.errors import RefusedError
 from meterkast.model.product import Medium, NodeStatus
-from meterkast.ports import LinkState
+from meterkast.ports.driver import LinkState
 from meterkast_drivers.zwave import polling
 
 # isort: split

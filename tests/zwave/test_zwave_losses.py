@@ -10,7 +10,7 @@ import pytest
 
 from meterkast.model.errors import ConfigError
 from meterkast.model.product import NodeStatus
-from meterkast.ports import LinkState
+from meterkast.ports.driver import LinkState
 from meterkast_drivers.zwave.driver import Settings, create
 from meterkast_drivers.zwave.service import Service
 

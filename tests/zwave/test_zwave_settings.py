@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.errors import ConfigError
 from meterkast.model.units import Unit
 from meterkast_drivers.zwave.settings import Settings, check

@@ -17,7 +17,7 @@ from typing import IO, Any
 from meterkast import __version__
 from meterkast.app import driver_sections
 from meterkast.backup.sealed import SealedWriter
-from meterkast.config import Config
+from meterkast.config.sections import Config
 from meterkast.model.errors import RefusedError
 from meterkast.model.time import UtcMs
 from meterkast_buffer.copying import copy_database

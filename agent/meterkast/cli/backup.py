@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meterkast.cli.passphrase import passphrase
 from meterkast.cli.run import DEFAULT
-from meterkast.config import load
+from meterkast.config.file import load
 from meterkast.model.errors import RefusedError
 from meterkast.model.time import UtcMs
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from meterkast.cli.run import DEFAULT
 from meterkast.clock import SystemClock
-from meterkast.config import Config, control_socket, load
+from meterkast.config.file import load
+from meterkast.config.sections import Config, control_socket
 from meterkast.model.errors import ConfigError, MeterkastError
 from meterkast.model.time import Grid, zone
 from meterkast.pipeline.binding import resolve

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from meterkast.config import Config, control_socket
+from meterkast.config.sections import Config, control_socket
 from meterkast.model.errors import ConfigError, LinkLostError, RefusedError
 from meterkast.model.time import UtcMs
 from meterkast.network import (

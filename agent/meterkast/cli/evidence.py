@@ -9,7 +9,8 @@ from pathlib import Path
 
 from meterkast.cli.instant import instant, property_of
 from meterkast.cli.run import DEFAULT
-from meterkast.config import Config, load
+from meterkast.config.file import load
+from meterkast.config.sections import Config
 from meterkast.model.datatypes import Kind
 from meterkast.model.errors import ConfigError, RefusedError
 from meterkast.model.evidence import OPENED, Evidence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from meterkast.cli.instant import instant
 from meterkast.cli.run import DEFAULT
 from meterkast.cli.table import Table, harmless, table
-from meterkast.config import load
+from meterkast.config.file import load
 from meterkast.model.errors import ConfigError
 from meterkast.model.half_hour import RowKey
 from meterkast.model.product import Product, Property, PropertyId

@@ -9,7 +9,7 @@ from meterkast.model.errors import ConfigError
 from meterkast.model.product import Product, Property
 from meterkast.model.time import UtcMs, from_datetime
 from meterkast.pipeline.binding import resolve
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 
 _EXAMPLES = "Write it like 2026-03-29T14:30 (the site's time), 2026-03-29T14:30+02:00 or 2026-03-29T12:30Z."
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from meterkast.cli.run import DEFAULT
-from meterkast.config import load
+from meterkast.config.file import load
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

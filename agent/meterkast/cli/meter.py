@@ -9,7 +9,7 @@ import msgspec
 
 from meterkast.cli.control import MeterControl
 from meterkast.cli.run import DEFAULT
-from meterkast.config import load
+from meterkast.config.file import load
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import iso_local, parse_iso, zone
 from meterkast.pipeline.meter_desk import MeterView, RetireOrder, SwapOrder

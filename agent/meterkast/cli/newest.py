@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from meterkast.model.product import Product, Property
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.binding import resolve
-from meterkast.ports import Store, Wanted
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Wanted
 from meterkast.uplinks.context import Closed, Newest
 
 

@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 
 from meterkast.cli.run import DEFAULT
-from meterkast.config import load
+from meterkast.config.file import load
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import iso_utc

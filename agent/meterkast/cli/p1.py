@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from meterkast.config import secret
+from meterkast.config.secret import secret
 from meterkast.model.errors import MeterkastError
 from meterkast.model.time import iso_utc
 from meterkast_drivers.p1 import capture, detect, port

@@ -10,9 +10,11 @@ from typing import TypeVar
 import msgspec
 
 from meterkast.cli.run import DEFAULT
-from meterkast.config import Config, decode, load
+from meterkast.config.decoding import decode
+from meterkast.config.file import load
+from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
-from meterkast.ports import Check
+from meterkast.ports.uplink import Check
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -8,7 +8,8 @@ import random
 from pathlib import Path
 
 from meterkast.cli.run import DEFAULT
-from meterkast.config import Config, load
+from meterkast.config.file import load
+from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, UtcMs, iso_utc, zone
 

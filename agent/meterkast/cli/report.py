@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from meterkast.cli.run import DEFAULT
-from meterkast.config import Config, load
+from meterkast.config.file import load
+from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
 from meterkast.model.quantity import text
 from meterkast.model.time import DAY_MS, Grid, UtcMs, iso_local, iso_utc, zone

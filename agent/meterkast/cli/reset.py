@@ -9,9 +9,9 @@ from pathlib import Path
 from meterkast.cli.newest import newest_in
 from meterkast.cli.platform import add_test_and_show, kept, section, tell
 from meterkast.clock import SystemClock
-from meterkast.config import Config
+from meterkast.config.sections import Config
 from meterkast.model.time import Grid, zone
-from meterkast.ports import Wanted
+from meterkast.ports.uplink import Wanted
 from meterkast.uplinks.reset import Settings
 from meterkast.uplinks.reset.plan import plans
 from meterkast.uplinks.reset.settings import secret

@@ -7,12 +7,13 @@ import asyncio
 from pathlib import Path
 
 from meterkast.clock import FastClock, system_clock
-from meterkast.config import ClockSettings, load
+from meterkast.config.file import load
+from meterkast.config.sections import ClockSettings
 from meterkast.heap import one_heap
 from meterkast.logs import set_up
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 
 DEFAULT = Path("/etc/meterkast/meterkast.toml")
 

@@ -10,7 +10,7 @@ import msgspec
 
 from meterkast import words
 from meterkast.cli.run import DEFAULT
-from meterkast.config import load
+from meterkast.config.file import load
 from meterkast.model.errors import ConfigError, LinkLostError
 from meterkast.model.time import iso_utc
 from meterkast.pipeline.health import Snapshot

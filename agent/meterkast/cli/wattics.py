@@ -9,9 +9,9 @@ from pathlib import Path
 from meterkast.cli.newest import newest_in
 from meterkast.cli.platform import add_test_and_show, kept, section, tell
 from meterkast.clock import SystemClock
-from meterkast.config import Config
+from meterkast.config.sections import Config
 from meterkast.model.time import zone
-from meterkast.ports import Wanted
+from meterkast.ports.uplink import Wanted
 from meterkast.uplinks.context import Closed
 from meterkast.uplinks.wattics import Settings
 from meterkast.uplinks.wattics.show import show

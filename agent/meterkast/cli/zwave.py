@@ -23,7 +23,7 @@ from meterkast.cli.zwave_text import (
     pending_text,
     wrapped,
 )
-from meterkast.config import load
+from meterkast.config.file import load
 from meterkast.model.errors import ConfigError, LinkLostError, RefusedError
 from meterkast.model.time import zone
 from meterkast.network import JobRequest, PendingView, WriteRequest

@@ -7,7 +7,7 @@ import json
 from meterkast.model.errors import StorageError
 from meterkast.model.time import DAY_MS, UtcMs
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 SCOPE, KEY = "gateway", "absences"
 """Of the store's state: pairs of UTC in ms."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 
 from meterkast.model.product import Product, ProductId, Property
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 
 
 def named(product: Product, name: str) -> bool:

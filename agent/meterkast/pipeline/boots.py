@@ -17,7 +17,8 @@ from meterkast.model.time import MINUTE_MS, UtcMs
 from meterkast.model.untimed import Untimed
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Clock, Store, Trust
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.store import Store
 
 log = logging.getLogger(__name__)
 

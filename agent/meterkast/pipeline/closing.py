@@ -22,7 +22,7 @@ from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, Grid, UtcMs
 from meterkast.pipeline.composing import BoundStream, Composing
 from meterkast.pipeline.epochs import Before
 from meterkast.pipeline.series import Series, Weights, replay_ms
-from meterkast.ports import Binding, Uplink
+from meterkast.ports.uplink import Binding, Uplink
 
 KEPT_MS = 3 * HOUR_MS
 """How long minutes and closed intervals stay in memory, so that late readings can revise them."""

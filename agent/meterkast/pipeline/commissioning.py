@@ -9,7 +9,7 @@ from meterkast.model.channel import Channel
 from meterkast.model.delivery import Stream, StreamStatus
 from meterkast.model.product import PropertyId
 from meterkast.model.time import UtcMs
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 
 
 class Commissioning:

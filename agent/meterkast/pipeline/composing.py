@@ -11,7 +11,7 @@ from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.time import UtcMs
-from meterkast.ports import Binding, Uplink
+from meterkast.ports.uplink import Binding, Uplink
 
 if TYPE_CHECKING:
     from meterkast.pipeline.closing import Closed, Closing

@@ -31,7 +31,9 @@ from meterkast.pipeline.backoff import Backoff
 from meterkast.pipeline.pace import Pace
 from meterkast.pipeline.stream_state import WHOLE, StreamState
 from meterkast.pipeline.turns import Turns
-from meterkast.ports import Clock, Store, Trust, Uplink
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Uplink
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,9 @@ from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.newcomers import Newcomers
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import Clock, LinkState, StorageStatus, Store
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import LinkState
+from meterkast.ports.store import StorageStatus, Store
 
 if TYPE_CHECKING:
     # Its classes cost memory, and only a network has them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meterkast.pipeline.health import Problem, SourceHealth
-from meterkast.ports import Clock, SourceStatus, Trust
+from meterkast.ports.clock import Clock, SourceStatus, Trust
 
 
 def clock_problems(clock: Clock, *, meters: bool) -> list[Problem]:

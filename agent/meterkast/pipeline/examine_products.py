@@ -15,7 +15,7 @@ from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.health import HalfHourHealth, Problem, ProductHealth, PropertyHealth
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.keeping import Keeper
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 
 
 class ProductExaminer:

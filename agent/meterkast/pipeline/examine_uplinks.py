@@ -11,7 +11,7 @@ from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.health import Problem, QuarantinedItem, StreamHealth, UplinkHealth
 from meterkast.pipeline.keeping import FIRST_READING, Keeper
 from meterkast.pipeline.pace import longest_s
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 NOT_COMPOSED = (
     "Its half-hours are kept, but an internal error keeps them from being put into the platform's form. "

@@ -14,7 +14,7 @@ from meterkast.model.reading import Batch, Frames, Latest, Layout, TimeSource
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
 from meterkast.model.untimed import Untimed, gather
 from meterkast.pipeline.evidence import Raws, may_close
-from meterkast.ports import Clock, Trust
+from meterkast.ports.clock import Clock, Trust
 
 STAMP_LIMIT_MS = MINUTE_MS
 """A telegram whose stamp is further from the clock than this counts as measured when it arrived."""

@@ -24,7 +24,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.keeping import Keeper
-from meterkast.ports import Inventory, MeterCatalog
+from meterkast.ports.inventory import Inventory, MeterCatalog
 
 
 class DriverCatalog:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from meterkast.config import Limit
+from meterkast.config.sections import Limit
 from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.errors import StorageError
@@ -44,7 +44,9 @@ from meterkast.pipeline.resuming import Resuming
 from meterkast.pipeline.series import replay_ms
 from meterkast.pipeline.swap import SwapPlan
 from meterkast.pipeline.tariffs import Tariffs
-from meterkast.ports import Binding, Clock, Keep, Store, Trust, Uplink, Wanted
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.store import Keep, Store
+from meterkast.ports.uplink import Binding, Uplink, Wanted
 
 if TYPE_CHECKING:
     from meterkast.model.delivery import StreamStatus

@@ -22,7 +22,8 @@ from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.composing import BoundStream
 from meterkast.pipeline.epochs import Before
 from meterkast.pipeline.swap import SwapPlan, plan_swap
-from meterkast.ports import Binding, Clock
+from meterkast.ports.clock import Clock
+from meterkast.ports.uplink import Binding
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meterkast.model.product import Availability
 from meterkast.pipeline.health import Problem
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 
 if TYPE_CHECKING:
     # Its classes cost memory, and only a network has them.

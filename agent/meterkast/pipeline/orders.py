@@ -12,7 +12,8 @@ from meterkast.model.product import (
     PropertyId,
 )
 from meterkast.model.time import DAY_MS, UtcMs
-from meterkast.ports import Clock, Store
+from meterkast.ports.clock import Clock
+from meterkast.ports.store import Store
 
 SHOWN_MS = DAY_MS
 """So long a failed order is told; after that only the list of orders has it."""

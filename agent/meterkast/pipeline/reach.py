@@ -14,7 +14,8 @@ from meterkast.model.product import (
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Clock, Store
+from meterkast.ports.clock import Clock
+from meterkast.ports.store import Store
 
 _BY_STATUS = {
     NodeStatus.AVAILABLE: Availability.AVAILABLE,

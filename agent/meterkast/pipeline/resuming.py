@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from meterkast.model.errors import StorageError
 from meterkast.model.time import Grid, UtcMs
 from meterkast.pipeline.composing import BoundStream
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
 from meterkast.pipeline.backoff import Backoff
 from meterkast.pipeline.outages import Outages
-from meterkast.ports import Clock, Driver, DriverStatus, Emit, LinkState
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Driver, DriverStatus, Emit, LinkState
 
 log = logging.getLogger(__name__)
 

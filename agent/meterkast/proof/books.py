@@ -10,7 +10,7 @@ from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Seal
 from meterkast.model.time import UtcMs
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 Key = tuple[int, int, int]
 """What names one half-hour among those of 30 minutes: end in ms, property, revision."""

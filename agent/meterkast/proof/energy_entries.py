@@ -25,7 +25,7 @@ from meterkast.model.product import Property, PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Frames
 from meterkast.model.time import DAY_MS, UtcMs
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 
 class _Near(NamedTuple):

@@ -69,7 +69,7 @@ class Source(Protocol):
     """Where a ledger is read from: the database, or a report. Each method may raise StorageError."""
 
     async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
-        """As `ports.Store`."""
+        """As `meterkast.ports.store.Store`."""
 
     async def composed_until(self) -> Mapping[tuple[str, str], UtcMs]:
         """How far each (uplink, stream) is composed."""

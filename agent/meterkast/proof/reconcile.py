@@ -10,7 +10,7 @@ from typing import cast
 from meterkast.model.delivery import StreamStatus
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError
 from meterkast.model.time import UtcMs
-from meterkast.ports import Answering, Uplink
+from meterkast.ports.uplink import Answering, Uplink
 from meterkast.proof.books import BookedStore
 
 SCOPE, KEY = "proof", "reconcile"

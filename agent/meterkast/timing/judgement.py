@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 from meterkast.timing.evidence import Source, Witness
 
 AGREE_MS = MINUTE_MS

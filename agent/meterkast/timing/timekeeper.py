@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from meterkast.model.boot import Boot
 from meterkast.model.time import SECOND_MS, UtcMs, iso_utc
-from meterkast.ports import SourceStatus, Trust
+from meterkast.ports.clock import SourceStatus, Trust
 from meterkast.timing.course import Course
 from meterkast.timing.evidence import Source, Witness
 from meterkast.timing.judgement import AGREE_MS, CEILING_MS, Verdict, judge, too_far_ahead

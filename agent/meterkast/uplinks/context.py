@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import Grid, UtcMs
-from meterkast.ports import Binding, Clock, Store, Wanted
+from meterkast.ports.clock import Clock
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Binding, Wanted
 
 Closed = tuple[UtcMs, Mapping[Binding, HalfHour]]
 """The end of an interval, and what each binding of a stream came to in it."""

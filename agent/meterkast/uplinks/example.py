@@ -7,7 +7,7 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import Grid, UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Wanted
+from meterkast.ports.uplink import Wanted
 from meterkast.uplinks.context import Closed
 
 _VALUES = {

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from meterkast.lean import aiohttp
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import from_datetime
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast.uplinks.http_errors import explain as explain
 from meterkast.uplinks.http_errors import nothing_sent as nothing_sent
 from meterkast.uplinks.http_errors import where as where

@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from meterkast.address import loopback
 from meterkast.model.errors import ConfigError
-from meterkast.ports import Check
+from meterkast.ports.uplink import Check
 
 STEP_S = 15.0
 _PLAIN = {"http": 80, "ws": 80}

@@ -27,7 +27,7 @@ import engineio
 import socketio
 
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast.uplinks import http
 from meterkast.uplinks.http_errors import chain
 

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from meterkast.model.errors import ConfigError, RefusedError
 from meterkast.network import Frozen, JobRequest, JobView, Network, WriteRequest
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast.web.answers import BadRequestError, UnknownError, as_json, number, plain_errors
 
 log = logging.getLogger(__name__)
@@ -188,8 +188,8 @@ async def serve(app: web.Application, path: str) -> Running:
     """Serve the application on a Unix socket that only this user may open.
 
     Args:
-        path: At most 107 bytes; `config.control_socket` sees to that. A file that a gateway left behind is
-            replaced.
+        path: At most 107 bytes; `config.sections.control_socket` sees to that. A file that a gateway left
+            behind is replaced.
 
     Raises:
         ConfigError: Another program listens there, something else is there, or it cannot be made.

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from meterkast.model.time import Grid
 from meterkast.pipeline.health import ProductHealth, Snapshot, UplinkHealth
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 SHOWN = 4
 """How many characters of a serial are shown."""

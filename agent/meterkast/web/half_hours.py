@@ -13,7 +13,7 @@ from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, Grid, UtcMs, to_datetime
 from meterkast.pipeline.health import PropertyHealth
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 
 # A meter that reports every hour or two: its register at midnight may stand some half-hours before it.
 _LOOK_BACK_MS = 2 * HOUR_MS

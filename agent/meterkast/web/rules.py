@@ -7,7 +7,7 @@ import ipaddress
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from meterkast.config import Page
+from meterkast.config.sections import Page
 from meterkast.web.answers import Handler, as_json
 
 HEADERS = {

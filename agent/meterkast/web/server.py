@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from meterkast.config import Page
+from meterkast.config.sections import Page
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid
 from meterkast.pipeline.health import Snapshot
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 from meterkast.web import guard, rules
 from meterkast.web.answers import plain_errors
 from meterkast.web.api import Api

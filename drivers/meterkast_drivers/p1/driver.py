@@ -7,11 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
-from meterkast.config import Settings as Base
-from meterkast.config import secret
+from meterkast.config.decoding import Settings as Base
+from meterkast.config.secret import secret
 from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.reading import Batch
-from meterkast.ports import Clock, Driver, DriverStatus, Emit, LinkState, MeterCatalog
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Driver, DriverStatus, Emit, LinkState
+from meterkast.ports.inventory import MeterCatalog
 from meterkast_drivers.p1 import detect, port
 from meterkast_drivers.p1.cipher import Opener, SealedError
 from meterkast_drivers.p1.framing import Checksum, Frame, Framer, Kind

@@ -8,7 +8,7 @@ from meterkast.model.evidence import OPENED
 from meterkast.model.product import ProductId
 from meterkast.model.reading import Batch, Column, Layout, TimeSource
 from meterkast.model.time import UtcMs
-from meterkast.ports import MeterCatalog
+from meterkast.ports.inventory import MeterCatalog
 from meterkast_drivers.p1 import objects, products
 from meterkast_drivers.p1.form import Form, form_of
 from meterkast_drivers.p1.framing import Checksum, Frame

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meterkast.model.errors import RefusedError
 from meterkast.model.time import to_datetime
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast_drivers.zwave.link import Link
 
 KEPT = 5

@@ -24,7 +24,8 @@ from meterkast.model.product import Pending, PendingDescription, PendingStatus
 from meterkast.model.quantity import text as plain
 from meterkast.model.time import DAY_MS, UtcMs
 from meterkast.network import WriteRequest
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.devices import Device, Devices, Mapped
 from meterkast_drivers.zwave.errands import Errands
 from meterkast_drivers.zwave.job import Patience

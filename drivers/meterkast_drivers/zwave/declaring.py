@@ -19,7 +19,8 @@ from meterkast.model.product import (
     PropertyMapping,
 )
 from meterkast.model.reading import Column, Layout
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave import describing, views
 from meterkast_drivers.zwave.device import Device, Mapped
 from meterkast_drivers.zwave.mapping import Aside, Target, map_value, resolve

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.product import Product, ProductId, PropertyId
 from meterkast.network import NodeView, ValueView
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave import describing, views
 from meterkast_drivers.zwave.declaring import Declaring
 from meterkast_drivers.zwave.device import LONGEST_NAME, Device, Early, Mapped

@@ -11,7 +11,9 @@ from typing import Any
 
 from meterkast.model.errors import ConfigError, LinkLostError, StorageError
 from meterkast.model.product import NodeStatus
-from meterkast.ports import Clock, Driver, DriverStatus, Emit, Inventory, LinkState
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Driver, DriverStatus, Emit, LinkState
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.devices import Device, Devices
 from meterkast_drivers.zwave.link import Link
 from meterkast_drivers.zwave.network import ZwaveNetwork

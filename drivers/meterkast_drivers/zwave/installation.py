@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from meterkast.model.errors import LinkLostError, MeterkastError, RefusedError
 from meterkast.model.product import Medium, Product, ProductDescription
 from meterkast.network import JobKind, JobRequest
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.backup import Backups
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.exclusion import Exclusion, Removal

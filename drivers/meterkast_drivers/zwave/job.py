@@ -15,7 +15,8 @@ from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.product import Installation as Way
 from meterkast.model.product import InstallationMessage, ProductId
 from meterkast.network import JobKind, JobRequest, JobStep, JobView
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from meterkast.ports import Inventory
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.errands import Errands
 from meterkast_drivers.zwave.fitting import Meant

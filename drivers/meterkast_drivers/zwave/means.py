@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from meterkast.model.errors import MeterkastError, RefusedError
 from meterkast.model.product import Product, ProductId
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.backup import Backups
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.fitting import Meant

@@ -8,7 +8,8 @@ from pathlib import Path
 from meterkast.model.errors import RefusedError
 from meterkast.model.product import NodeId, Pending
 from meterkast.network import JobRequest, JobView, NodeView, PendingView, ValueView, WriteRequest
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.commands import Commands
 from meterkast_drivers.zwave.devices import Devices
 from meterkast_drivers.zwave.installation import Installation

@@ -12,7 +12,7 @@ from dataclasses import replace
 from meterkast.model.errors import StorageError
 from meterkast.model.product import Pending, PendingDescription, PendingId, PendingStatus, PropertyId
 from meterkast.model.time import UtcMs
-from meterkast.ports import Inventory
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.errands import Errands
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from meterkast.model.datatypes import Kind
 from meterkast.model.errors import RefusedError
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast_drivers.zwave.describing import STATE_ASKED_MS, is_slow
 from meterkast_drivers.zwave.devices import Device, Devices, Mapped
 from meterkast_drivers.zwave.settings import Settings

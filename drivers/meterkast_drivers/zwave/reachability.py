@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.product import Availability, NodeStatus
 from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs, from_datetime
-from meterkast.ports import Clock, Inventory
+from meterkast.ports.clock import Clock
+from meterkast.ports.inventory import Inventory
 from meterkast_drivers.zwave.devices import Device, Devices
 from meterkast_drivers.zwave.views import AVAILABILITY
 

@@ -18,7 +18,8 @@ from meterkast.model.datatypes import Kind
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import LARGEST_WHOLE
 from meterkast.model.reading import Batch
-from meterkast.ports import Clock, Emit
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Emit
 from meterkast_drivers.zwave.devices import Device, Devices, Early, Mapped
 from meterkast_drivers.zwave.evidence import evidence_of
 from meterkast_drivers.zwave.mapping import LARGEST, Aside, number_of

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from meterkast.config import Settings as Base
+from meterkast.config.decoding import Settings as Base
 from meterkast.model.errors import ConfigError
 from meterkast_drivers.zwave.scales import Pulse
 

@@ -17,14 +17,17 @@ from pathlib import Path
 
 from meterkast.app import make_uplinks
 from meterkast.clock import SystemClock
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs, zone
 from meterkast.pipeline.delivery import Delivery
-from meterkast.ports import Binding, Clock, Keep, Trust, Uplink
+from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.store import Keep
+from meterkast.ports.uplink import Binding, Uplink
 from meterkast.uplinks.context import Context
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig import configuration

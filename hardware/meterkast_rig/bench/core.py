@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from meterkast.app import Gateway
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.delivery import Item
 from meterkast.model.reading import Batch
 from meterkast.model.time import UtcMs

@@ -16,7 +16,7 @@ from meterkast.model.datatypes import CO2, DATATYPES, ENERGY_CONSUMED, POWER, VO
 from meterkast.model.product import Medium, ProductDescription, PropertyDescription
 from meterkast.model.reading import Column, Layout
 from meterkast.model.time import HOUR_MS, UtcMs
-from meterkast.ports import Catalog
+from meterkast.ports.inventory import Catalog
 
 DEVICES = 50
 EVENTS_PER_S = 5

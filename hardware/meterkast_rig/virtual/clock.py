@@ -6,7 +6,7 @@ import asyncio
 
 from meterkast.clock import SystemClock
 from meterkast.model.time import UtcMs
-from meterkast.ports import Trust
+from meterkast.ports.clock import Trust
 from meterkast.timing.machine import Machine, no_rtc
 from meterkast_rig.virtual.loop import VirtualLoop
 from meterkast_rig.virtual.weather import Death, Weather

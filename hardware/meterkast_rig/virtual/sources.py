@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import cast
 
-from meterkast.config import Settings as Base
+from meterkast.config.decoding import Settings as Base
 from meterkast.model.datatypes import ENERGY_CONSUMED, TEMPERATURE
 from meterkast.model.errors import LinkLostError
 from meterkast.model.product import (
@@ -29,7 +29,9 @@ from meterkast.model.reading import Batch, Layout
 from meterkast.model.reading import Column as ReadingColumn
 from meterkast.model.time import UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Catalog, Clock, Driver, DriverStatus, Emit, Inventory, LinkState
+from meterkast.ports.clock import Clock
+from meterkast.ports.driver import Driver, DriverStatus, Emit, LinkState
+from meterkast.ports.inventory import Catalog, Inventory
 from meterkast_drivers.p1 import port
 from meterkast_rig.virtual.loop import VirtualLoop
 from meterkast_rig.virtual.site import REPORT_S, SIZE, TELEGRAM_S, Site, report_ms

@@ -17,14 +17,16 @@ from unittest import mock
 
 from meterkast import app
 from meterkast.app import Gateway
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import MeterkastError, StorageError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs, iso_utc
 from meterkast.pipeline import examine
 from meterkast.pipeline.meter_desk import MeterDesk, SwapOrder
-from meterkast.ports import Keep, Trust
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
 from meterkast.proof.books import BookedStore
 from meterkast.proof.gathering import StoreSource
 from meterkast.proof.ledger import Entry, Ledger

@@ -20,9 +20,9 @@ from typing import Any
 import aiosqlite
 from story import NAME, OTHERS, Story, content
 
-import meterkast_buffer.database as database_module
+import meterkast_buffer.write_ahead_log as log_module
 from meterkast.model.errors import StorageError
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.database import Database
 from meterkast_rig.disk.recorder import Fault, Recorder
@@ -144,7 +144,7 @@ def weaken(switch: str) -> None:
     elif switch == "checkpoint at any time":
         _replace_sql("wal_autocheckpoint = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}")
     elif switch == "not rewritten":
-        database_module.rewrite_log = lambda path: None
+        log_module.rewrite_log = lambda path: None
     elif switch != "none":
         raise SystemExit(f"no such switch: {switch}")
 
@@ -160,8 +160,8 @@ def _replace_sql(old: str, new: str) -> None:
 
 
 async def main(folder: str, what: str, seed: str, size: str, switch: str) -> None:
-    database_module.CHECKPOINT_PAGES = CHECKPOINT_PAGES
-    database_module._LOG_BYTES = (CHECKPOINT_PAGES + 40) * (database_module.PAGE_BYTES + 24) + 32
+    log_module.CHECKPOINT_PAGES = CHECKPOINT_PAGES
+    log_module.LOG_BYTES = (CHECKPOINT_PAGES + 40) * (log_module.PAGE_BYTES + 24) + 32
     weaken(switch)
     story = Story(Path(folder) / NAME, Random(f"story {seed}"))
     recorder = Recorder()

@@ -31,7 +31,7 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
-from meterkast.ports import Keep
+from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore, open_store
 
 NAME = "meterkast.db"

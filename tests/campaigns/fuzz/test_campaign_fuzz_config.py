@@ -14,10 +14,12 @@ import pytest
 
 from meterkast import app
 from meterkast.clock import FastClock
-from meterkast.config import Config, decode, load
+from meterkast.config.decoding import decode
+from meterkast.config.file import load
+from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import Grid, UtcMs, zone
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 from meterkast.uplinks.context import Context
 
 from .mutation import SEED, SIZE, damaged, twisted

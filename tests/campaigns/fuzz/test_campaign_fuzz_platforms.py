@@ -12,12 +12,13 @@ from typing import Any, cast
 import pytest
 from aiohttp import WSMsgType, web
 
-from meterkast import config
 from meterkast.clock import FastClock
+from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError, RejectedError
 from meterkast.model.time import Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Store, Uplink
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks import reset, wattics
 from meterkast.uplinks.context import Context
 
@@ -145,7 +146,7 @@ async def test_wattics_answers() -> None:
     chance = Random(f"http {SEED}")
     said, taken = [b""], 0
     async with far_end(said) as url:
-        settings = config.decode(
+        settings = decode(
             wattics.Settings,
             {
                 "endpoint": url,
@@ -285,7 +286,7 @@ async def test_reset_answers() -> None:
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    settings = config.decode(
+    settings = decode(
         reset.Settings,
         {
             "url": f"http://127.0.0.1:{runner.addresses[0][1]}/v2",

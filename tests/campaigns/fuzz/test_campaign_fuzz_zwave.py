@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from meterkast.clock import SystemClock
-from meterkast.config import decode
+from meterkast.config.decoding import decode
 from meterkast.model.errors import ConfigError, LinkLostError
 from meterkast.model.reading import Batch
 from meterkast_buffer import SqliteStore, open_store

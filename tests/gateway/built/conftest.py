@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from meterkast.app import Gateway, device_id
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.datatypes import ENERGY_CONSUMED, POWER
 from meterkast.model.errors import LinkLostError
 from meterkast.model.half_hour import HalfHour
@@ -30,7 +31,7 @@ from meterkast.model.units import Unit
 from meterkast.pipeline.health import ProductHealth
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.pipeline.supervisor import Supervisor
-from meterkast.ports import DriverStatus, Emit, LinkState
+from meterkast.ports.driver import DriverStatus, Emit, LinkState
 from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig import configuration
 from meterkast_rig.stepped import SteppedClock

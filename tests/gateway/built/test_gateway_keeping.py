@@ -12,7 +12,8 @@ from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import Cause, RowKey
 from meterkast.model.reading import Batch
 from meterkast.model.time import MINUTE_MS, UtcMs
-from meterkast.ports import Keep, Trust
+from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
 from meterkast_rig.stepped import SteppedClock
 
 Opened = Callable[..., Any]

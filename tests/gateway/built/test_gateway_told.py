@@ -13,7 +13,8 @@ import pytest
 from meterkast.app import Gateway, Page
 from meterkast.cli import main
 from meterkast.clock import SystemClock
-from meterkast.config import Config, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError
 from meterkast_buffer.store import open_store
 

@@ -14,9 +14,10 @@ import pytest
 
 from meterkast.app import Gateway
 from meterkast.clock import SystemClock
-from meterkast.config import Config, Settings, decode
+from meterkast.config.decoding import Settings, decode
+from meterkast.config.sections import Config
 from meterkast.network import NodeView
-from meterkast.ports import DriverStatus, LinkState
+from meterkast.ports.driver import DriverStatus, LinkState
 from meterkast.web import control
 from meterkast_buffer import open_store
 from meterkast_drivers import KINDS

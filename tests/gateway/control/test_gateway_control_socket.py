@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from meterkast.config import Config, control_socket, decode
+from meterkast.config.decoding import decode
+from meterkast.config.sections import Config, control_socket
 from meterkast.model.errors import ConfigError, LinkLostError
 from meterkast.network import JobRequest
 from meterkast.web import control

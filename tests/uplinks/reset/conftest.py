@@ -12,15 +12,15 @@ import engineio.base_client
 import pytest
 import pytest_asyncio
 
-from meterkast import config
 from meterkast.clock import SystemClock
+from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId, Stream
 from meterkast.model.errors import NotDeliveredError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Uplink
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.reset import Settings, create
 from meterkast.uplinks.reset.plan import Plan, plans
@@ -120,7 +120,7 @@ class Gateway:
             store=self.store,
             random=lambda: beginning,
         )
-        made = create(config.decode(Settings, tree | limits | keys, "uplinks.reset"), context)
+        made = create(decode(Settings, tree | limits | keys, "uplinks.reset"), context)
         self.uplinks.append(made)
         return made
 
@@ -191,7 +191,7 @@ async def gateway(server: reset.ResetStandIn, store: SqliteStore) -> AsyncIterat
 
 def one_monitor(**monitor: Any) -> Settings:
     tree = {"connection_id": "M1", "brand": "b", "sku": "s", "serial": "1"} | monitor
-    return config.decode(Settings, {"client_id": "id", "monitors": [tree]}, "uplinks.reset")
+    return decode(Settings, {"client_id": "id", "monitors": [tree]}, "uplinks.reset")
 
 
 @pytest.fixture

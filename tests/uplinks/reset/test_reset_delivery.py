@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meterkast.model.time import parse_iso
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 from meterkast_rig.reset import ResetStandIn
 
 # A module's tests share the stand-in, and the event loop it was started in.

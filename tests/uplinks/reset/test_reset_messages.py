@@ -14,7 +14,7 @@ from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import Grid, UtcMs, iso_local, parse_iso, zone
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.context import Closed
 from meterkast.uplinks.reset.attempts import MOST_REMEMBERED, Attempts
 from meterkast.uplinks.reset.monitors import CREATE, Acknowledged, account, definition, monitor_message

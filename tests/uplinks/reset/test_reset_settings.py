@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from meterkast import config
+from meterkast.config.decoding import decode
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import HALF_HOUR_MS
 from meterkast.model.units import Unit
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.reset import Settings
 from meterkast.uplinks.reset.plan import plans
 from meterkast.uplinks.reset.settings import daily_at, secret, target
@@ -52,7 +52,7 @@ BIN: Tree = ENERGY | {
 
 def settings(*monitors: Tree, **keys: Any) -> Settings:
     tree = {"client_id": "id", "client_secret": "s3cret", "monitors": list(monitors) or [ENERGY]} | keys
-    return config.decode(Settings, tree, "uplinks.reset")
+    return decode(Settings, tree, "uplinks.reset")
 
 
 def changed(monitor: Tree, change: Callable[[Tree], object]) -> Tree:

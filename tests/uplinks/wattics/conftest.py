@@ -13,7 +13,8 @@ from aiohttp import web
 from meterkast.clock import FastClock
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.time import Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Store, Uplink
+from meterkast.ports.store import Store
+from meterkast.ports.uplink import Uplink
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.wattics import Settings, create
 from meterkast.uplinks.wattics.packet import Dst, stamp

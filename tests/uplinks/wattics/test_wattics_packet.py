@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from meterkast import config
+from meterkast.config.decoding import decode
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import Grid, UtcMs, parse_iso, zone
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.wattics import Settings
 from meterkast.uplinks.wattics.packet import ELECTRICAL, Dst, packet, proven_ms, stamp
 from meterkast.uplinks.wattics.settings import plans
@@ -25,7 +25,7 @@ NOON = parse_iso("2026-01-15T12:00:00+01:00")
 
 def plan(**meter: Any) -> Any:
     tree = {"meters": [{"id": "m1", "interval_min": 30, **meter}]}
-    return plans(config.decode(Settings, tree, "uplinks.wattics"))[0]
+    return plans(decode(Settings, tree, "uplinks.wattics"))[0]
 
 
 def closed(key: str, value: Quantity | None, state: State = State.MEASURED) -> tuple[Binding, HalfHour]:
@@ -206,7 +206,7 @@ async def test_show_prints_the_exact_packet_and_marks_examples() -> None:
     async def newest(wanted: Wanted) -> tuple[UtcMs, dict[Binding, HalfHour]] | None:
         return (NOON, dict([closed("E/import_total", Quantity(84_276))])) if wanted.name == "m1" else None
 
-    settings = config.decode(Settings, tree, "uplinks.wattics")
+    settings = decode(Settings, tree, "uplinks.wattics")
     lines = await show(settings, AMSTERDAM, UtcMs(NOON + 90_000), newest)
     assert [line for line in lines if not line.startswith("#")] == [
         '{"id":"m1","tsISO8601":"2026-01-15T12:00:00.000+01:00","pC_1":84276}',

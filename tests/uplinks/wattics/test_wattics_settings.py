@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from meterkast import config
+from meterkast.config.decoding import decode
 from meterkast.model.errors import ConfigError
 from meterkast.model.units import Unit
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 from meterkast.uplinks.wattics import Settings
 from meterkast.uplinks.wattics.settings import credentials, plans, urls
 
@@ -22,7 +22,7 @@ POWER = {"id": "e", "interval_min": 15, "meter": "electricity"}
 
 def settings(*meters: dict[str, Any], **others: Any) -> Settings:
     tree = {"user": "u", "password": "p", "meters": list(meters or (POWER,)), **others}
-    return config.decode(Settings, tree, "uplinks.wattics")
+    return decode(Settings, tree, "uplinks.wattics")
 
 
 @pytest.mark.parametrize(

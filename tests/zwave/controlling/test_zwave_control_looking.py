@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meterkast.model.errors import RefusedError
-from meterkast.ports import LinkState
+from meterkast.ports.driver import LinkState
 
 
 async def test_the_status_says_so_until_it_has_stopped(cupboard: Any, kinds: Any) -> None:

@@ -25,7 +25,7 @@ from meterkast.model.product import (
 )
 from meterkast.model.units import Unit
 from meterkast.pipeline.binding import resolve
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 from meterkast_drivers.zwave.mapping import Aside, Target, map_node, map_value, number_of, raw_of
 from meterkast_drivers.zwave.scales import Pulse
 from meterkast_drivers.zwave.value import ZwaveValue

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from meterkast.model.errors import MeterkastError
-from meterkast.ports import Check
+from meterkast.ports.uplink import Check
 from meterkast.uplinks import http
 from meterkast.uplinks.reset.session import Session
 from meterkast.uplinks.reset.settings import Settings, target

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from meterkast.config import nearest
+from meterkast.config.decoding import nearest
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import HALF_HOUR_MS, parse_iso
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.reset.parameters import AIR, CIRCULARITY, ENERGY, PARAMETERS
 from meterkast.uplinks.reset.settings import SECTION, Channel, Monitor, Settings
 

@@ -17,7 +17,7 @@ import msgspec
 from meterkast.model.delivery import Item
 from meterkast.model.half_hour import HalfHour, State
 from meterkast.model.quantity import Quantity, text
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 from meterkast.uplinks.reset.parameters import AIR, PARAMETERS
 from meterkast.uplinks.reset.plan import ChannelPlan, Plan
 

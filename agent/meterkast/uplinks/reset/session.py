@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast.uplinks.reset.answer import OK, SUPPORT, UNAUTHORIZED, Answer
 from meterkast.uplinks.reset.monitors import auth_message
 from meterkast.uplinks.reset.settings import Settings, target

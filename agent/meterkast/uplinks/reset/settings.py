@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from meterkast import config
 from meterkast.address import nearby
+from meterkast.config import decoding
+from meterkast.config.secret import secret as read_secret
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.errors import ConfigError
 
@@ -19,7 +20,7 @@ DOCUMENTED_URL = "https://reset.build:8069/v2"
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=300)]
 
 
-class Channel(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Channel(decoding.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[uplinks.reset.monitors.channels]]`.
 
     Attributes:
@@ -33,7 +34,7 @@ class Channel(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=
     readings: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class Monitor(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Monitor(decoding.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[uplinks.reset.monitors]]`.
 
     Attributes:
@@ -68,7 +69,7 @@ class Monitor(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=
     channels: tuple[Channel, ...] = ()
 
 
-class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(decoding.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[uplinks.reset]`.
 
     Attributes:
@@ -153,7 +154,7 @@ def secret(settings: Settings) -> str:
         raise ConfigError(
             f"`{SECTION}.client_id` is empty", hint="Copy it from RESET's data provider management page."
         )
-    return config.secret(settings.client_secret, settings.client_secret_file, f"{SECTION}.client_secret")
+    return read_secret(settings.client_secret, settings.client_secret_file, f"{SECTION}.client_secret")
 
 
 def daily_at(settings: Settings) -> tuple[int, int]:

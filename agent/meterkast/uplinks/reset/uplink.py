@@ -19,7 +19,7 @@ from meterkast.model.delivery import Item, Stream
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError, RejectedError, StorageError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import UtcMs, iso_local, iso_utc
-from meterkast.ports import Binding, Check, Uplink, Wanted
+from meterkast.ports.uplink import Binding, Check, Uplink, Wanted
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.reset.answer import OK, REFUSED, UNAUTHORIZED, Answer
 from meterkast.uplinks.reset.attempts import Attempts

@@ -10,7 +10,7 @@ from datetime import tzinfo
 
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
 from meterkast.model.time import DAY_MS, HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.ports import Check
+from meterkast.ports.uplink import Check
 from meterkast.uplinks import http
 from meterkast.uplinks.wattics.client import Client
 from meterkast.uplinks.wattics.packet import proven_ms

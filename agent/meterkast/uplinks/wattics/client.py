@@ -16,7 +16,7 @@ from typing import Any
 
 from meterkast.lean import aiohttp
 from meterkast.model.errors import MeterkastError, MisconfiguredError, NotDeliveredError, RejectedError
-from meterkast.ports import Clock
+from meterkast.ports.clock import Clock
 from meterkast.uplinks import http
 from meterkast.uplinks.wattics.settings import SECTION, Credentials, Settings, urls
 
@@ -76,7 +76,7 @@ class Client:
             packet: As `packet.packet` made it.
 
         Raises:
-            NotDeliveredError, MisconfiguredError, RejectedError: As `ports.Uplink.deliver`.
+            NotDeliveredError, MisconfiguredError, RejectedError: As `Uplink.deliver`.
         """
         answer = await self._ask("POST", self._post_url, meter_id, packet)
         if answer.status == 200 and not answer.is_page:
@@ -96,7 +96,7 @@ class Client:
         """The last packet of a meter that the platform has processed; empty where there is none.
 
         Raises:
-            NotDeliveredError, MisconfiguredError: As `ports.Uplink.deliver`.
+            NotDeliveredError, MisconfiguredError: As `Uplink.deliver`.
         """
         answer = await self._ask("GET", self._read_url, meter_id)
         if answer.status != 200 or answer.is_page:

@@ -17,7 +17,7 @@ from meterkast.model.half_hour import HalfHour, State
 from meterkast.model.quantity import text
 from meterkast.model.time import UtcMs, from_datetime, iso_local, to_datetime
 from meterkast.model.units import Unit
-from meterkast.ports import Binding
+from meterkast.ports.uplink import Binding
 
 _PHASES = ("1", "2", "3")
 ELECTRICAL: dict[str, Unit] = {

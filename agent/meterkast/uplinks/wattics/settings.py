@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from meterkast import config
 from meterkast.address import nearby
+from meterkast.config import decoding
+from meterkast.config.secret import secret
 from meterkast.model.errors import ConfigError
 from meterkast.model.time import MINUTE_MS
 from meterkast.model.units import POWERS, Unit
-from meterkast.ports import Binding, Wanted
+from meterkast.ports.uplink import Binding, Wanted
 from meterkast.uplinks.wattics.packet import ELECTRICAL, Dst, Parameter
 
 SECTION = "uplinks.wattics"
@@ -25,7 +26,7 @@ PRESETS = {
 }
 
 
-class Meter(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Meter(decoding.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[uplinks.wattics.meters]]`: a meter as it is registered with Wattics.
 
     `meter = "<product>"` with `kind = "electricity"` sends what every P1 meter gives:
@@ -69,7 +70,7 @@ class Meter(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unit: str | None = None
 
 
-class Settings(config.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(decoding.Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[uplinks.wattics]`.
 
     Attributes:
@@ -177,7 +178,7 @@ def urls(settings: Settings) -> tuple[str, str]:
     except ValueError:
         host, port = "", None
     if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        meant = config.nearest(written, PRESETS)
+        meant = decoding.nearest(written, PRESETS)
         raise ConfigError(
             f"`{SECTION}.endpoint` is no address",
             hint=f'Did you mean "{meant}"?' if meant else 'Write "production", "demo" or https://host/path/.',
@@ -230,7 +231,7 @@ def _credentials(section: Settings | Meter, path: str, *, own: bool) -> Credenti
     if ":" in section.user:
         # RFC 7617, section 2: a user-id cannot hold a colon.
         raise ConfigError(f"`{path}.user` holds a colon", hint="Write the user name alone.")
-    password = config.secret(section.password, section.password_file, f"{path}.password")
+    password = secret(section.password, section.password_file, f"{path}.password")
     return Credentials(user=section.user, password=password, own=own)
 
 
@@ -249,7 +250,7 @@ def _electrical(meter: Meter, path: str) -> tuple[Parameter, ...]:
     chosen = _usual(meter.meter, meter.phases) if meter.meter else {}
     for key, written in meter.readings.items():
         if key not in ELECTRICAL:
-            meant = config.nearest(key, ELECTRICAL)
+            meant = decoding.nearest(key, ELECTRICAL)
             raise ConfigError(
                 f"`{path}.readings.{key}` is no parameter of an electrical packet",
                 hint=f"Did you mean `{meant}`?" if meant else f"There are: {', '.join(ELECTRICAL)}.",
@@ -284,7 +285,7 @@ def _single(meter: Meter, path: str) -> tuple[Parameter, ...]:
             hint="Write the unit the meter is registered in: kWh, m3, L, GJ, °C, …",
         )
     if meter.unit not in POWERS:
-        meant = config.nearest(meter.unit, POWERS)
+        meant = decoding.nearest(meter.unit, POWERS)
         raise ConfigError(
             f"`{path}.unit` = {meter.unit!r} is unknown",
             hint=f"Did you mean {meant!r}?" if meant else f"There are: {', '.join(filter(None, POWERS))}.",

@@ -9,7 +9,7 @@ from meterkast.model.delivery import Item, Stream
 from meterkast.model.errors import ConfigError, MisconfiguredError, NotDeliveredError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import UtcMs, iso_local
-from meterkast.ports import Binding, Check, Uplink, Wanted
+from meterkast.ports.uplink import Binding, Check, Uplink, Wanted
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.wattics.packet import packet, proven_ms, stamp
 from meterkast.uplinks.wattics.settings import SECTION, Settings, credentials, plans, urls

@@ -14,11 +14,11 @@ import pytest
 import socketio
 from aiohttp import web
 
-from meterkast import config
 from meterkast.clock import SystemClock
+from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.time import Grid, UtcMs, zone
-from meterkast.ports import Store
+from meterkast.ports.store import Store
 from meterkast.uplinks.context import Context
 from meterkast.uplinks.reset import Settings, create
 
@@ -83,7 +83,7 @@ class Gateway:
     """An uplink to any far end, and the items it is given."""
 
     def __init__(self, url: str, **keys: Any) -> None:
-        self.settings = config.decode(Settings, TREE | {"url": url} | keys, "uplinks.reset")
+        self.settings = decode(Settings, TREE | {"url": url} | keys, "uplinks.reset")
         context = Context(
             device_id="mk-test",
             grid=Grid(zone("Europe/Amsterdam")),

@@ -1,0 +1,131 @@
+"""What the gateway keeps each minute, as one transaction: on a full disk, and on one that fails, too."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+
+import aiosqlite
+
+from meterkast.model.errors import StorageError
+from meterkast.ports.store import Keep
+from meterkast_buffer.ballast import Ballast
+from meterkast_buffer.database import Database, Work
+from meterkast_buffer.refusal import primary_code
+from meterkast_buffer.retention import Retention
+from meterkast_buffer.second_copy import SecondCopy
+from meterkast_buffer.tables import Tables
+
+
+class Keeping:
+    """Writes to all tables at once, makes room, and has the second copy follow.
+
+    Attributes:
+        copy: The second copy; None where it is not kept, and once closed.
+    """
+
+    def __init__(
+        self, database: Database, tables: Tables, retention: Retention, copy: SecondCopy | None
+    ) -> None:
+        self.copy = copy
+        self._database = database
+        self._tables = tables
+        self._retention = retention
+        self._ballast: Ballast | None = None
+        self._unsure: tuple[Keep, int] | None = None
+
+    async def load(self) -> None:
+        """Learn whose journal the second copy is; once at start."""
+        if self.copy is not None:
+            await self.copy.load()
+
+    def reopen(self) -> None:
+        """The file was opened anew, maybe rebuilt, and the journal mended with it."""
+        if self.copy is not None:
+            self.copy.reopen()
+
+    async def make_ballast(self) -> None:
+        """Keep room for a full disk from now on (`ballast.py`)."""
+        self._ballast = Ballast(self._database.path)
+        await asyncio.to_thread(self._ballast.make)
+
+    async def close(self) -> None:
+        """Complete the second copy and close it. Twice is harmless."""
+        if self.copy is not None:
+            copy, self.copy = self.copy, None
+            await copy.close()
+
+    async def keep(self, what: Keep) -> None:
+        """See `SqliteStore.keep`."""
+        if self._unsure is not None and await self._was_kept(what):
+            return
+        tables, retention = self._tables, self._retention
+        retention.tight = self._ballast is not None and not self._ballast.there()
+        # By a time that is not known nothing is old.
+        unknown = what.boot is not None and what.boot.offset_ms is None
+        aged, tried = not unknown and retention.due(what.now_ms), 0
+
+        async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
+            if aged or retention.full:
+                # First, so that the pages that come free take what is new.
+                await retention.step(connection, what.now_ms)
+            nonlocal tried
+            added = tables.samples.begin()
+            await tables.samples.insert(connection, what.frames, what.now_ms, added)
+            tried = added.last_id
+            changed = await tables.insert(connection, what, added)
+
+            def apply() -> None:
+                tables.samples.apply(added)
+                tables.outbox.apply(changed)
+                if aged:
+                    retention.taken(what.now_ms)
+
+            return apply
+
+        try:
+            await self._transact(work)
+        except StorageError:
+            self._unsure = (what, tried) if self._database.broken else None
+            raise
+        if self.copy is not None:
+            await self.copy.kept(what.half_hours, what.now_ms)
+        if aged and self._ballast is not None:
+            await asyncio.to_thread(self._ballast.make)
+
+    async def _transact(self, work: Work[Callable[[], None]]) -> None:
+        try:
+            await self._database.transact(work, committed=lambda apply: apply())
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, Exception) or primary_code(cause) != sqlite3.SQLITE_FULL:
+                raise
+            # With the next transaction the oldest samples go; that takes room of its own.
+            self._retention.full = True
+            if self._ballast is None or not self._ballast.release():
+                raise
+            await self._database.transact(work, committed=lambda apply: apply())
+
+    async def _was_kept(self, what: Keep) -> bool:
+        """Whether a transaction whose commit failed is in the file all the same.
+
+        A disk that fails in the middle of a commit can leave it whole in the log, and opening the file anew
+        finds it there.
+        """
+        if self._unsure is None or self._unsure[0] is not what or self._database.broken:
+            return False
+        (_, block), self._unsure = self._unsure, None
+        if what.frames:
+            found = bool(await self._database.rows("SELECT 1 FROM blocks WHERE id = ?", (block,)))
+        elif what.half_hours:
+            found = await self._tables.half_hours.among(what.half_hours[0])
+        else:
+            streams = self._tables.outbox.streams()
+            return bool(what.composed) and all(
+                key in streams and streams[key].composed_ms == end
+                for key, end in (what.composed or {}).items()
+            )
+        if found and self.copy is not None:
+            await self.copy.kept(what.half_hours, what.now_ms)
+        return found

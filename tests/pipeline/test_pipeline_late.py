@@ -61,8 +61,8 @@ def test_late_reading_before_all_others_only_has_to_be_lower() -> None:
     site.read(1, (until(35), 101), (until(34), 90))
     site.close(until(63))
     assert site.values(1) == [100]
-    assert site.closing._series[PropertyId(1)].minutes[until(34)].last == 90
-    assert until(35) not in site.closing._series[PropertyId(1)].minutes
+    assert site.closing._series[PropertyId(1)].minutes.by_end[until(34)].last == 90
+    assert until(35) not in site.closing._series[PropertyId(1)].minutes.by_end
 
 
 def test_late_reading_of_before_a_reset_is_taken() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.emptyings import EMPTIED_PERCENT
@@ -19,9 +18,10 @@ from meterkast.model.product import Property, PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, Grid, UtcMs
+from meterkast.pipeline.columns import Values, columns_of
 from meterkast.pipeline.composing import BoundStream, Composing
 from meterkast.pipeline.epochs import Before
-from meterkast.pipeline.series import Series, Weights, replay_ms
+from meterkast.pipeline.series import Series, replay_ms
 from meterkast.ports import Binding, Uplink
 
 KEPT_MS = 3 * HOUR_MS
@@ -40,29 +40,6 @@ class Closed:
     items: list[NewItem] = field(default_factory=list)
     composed: dict[tuple[str, str], UtcMs] = field(default_factory=dict)
     closed: dict[tuple[PropertyId, int], UtcMs] = field(default_factory=dict)
-
-
-class Values(NamedTuple):
-    """A column of readings; see `Series.add`."""
-
-    weights: Weights
-    values: Sequence[int]
-    decimals: int
-
-
-class Joint:
-    """Several tables read as one, in order of time: a telegram with one line less has a layout of its own."""
-
-    def __init__(self, tables: Sequence[Weights]) -> None:
-        times = [at_ms for table in tables for at_ms in table.times]
-        self._order = sorted(range(len(times)), key=times.__getitem__)
-        self._weights = Weights([times[place] for place in self._order])
-
-    def join(self, parts: Sequence[Values]) -> Values:
-        """One property's columns of those tables as one column."""
-        decimals = max(part.decimals for part in parts)
-        values = [value * 10 ** (decimals - part.decimals) for part in parts for value in part.values]
-        return Values(self._weights, [values[place] for place in self._order], decimals)
 
 
 class Closing:
@@ -171,7 +148,7 @@ class Closing:
 
     def newest_ms(self, property_id: PropertyId) -> UtcMs:
         """When the newest reading in memory was measured; -1 before the first."""
-        return self._series[property_id].newest_ms
+        return self._series[property_id].minutes.newest_ms
 
     def plausible(
         self, property_id: PropertyId, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity
@@ -194,7 +171,7 @@ class Closing:
         Args:
             emptied_percent: A fall by more than this share of the maximum is an emptying.
         """
-        self._series[property_id].take_peaks(emptied_percent)
+        self._series[property_id].minutes.take_peaks(emptied_percent)
 
     def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs | None = None) -> None:
         """Close another length of a property too.
@@ -256,23 +233,8 @@ class Closing:
         Args:
             replay: They were taken in before a restart, so none of them is late now.
         """
-        read: dict[PropertyId, list[Values]] = {}
-        for table in frames:
-            if not table.times or (replay and not self._needs(table)):
-                continue
-            weights = Weights(table.times)
-            for column, values in zip(table.layout, zip(*table.rows, strict=True), strict=True):
-                if column.property_id in self._series:
-                    read.setdefault(column.property_id, []).append(Values(weights, values, column.decimals))
-        joints: dict[tuple[int, ...], Joint] = {}
-        for property_id, parts in read.items():
-            one = parts[0]
-            if len(parts) > 1:
-                tables = tuple(id(part.weights) for part in parts)
-                joint = joints.get(tables)
-                if joint is None:
-                    joint = joints[tables] = Joint([part.weights for part in parts])
-                one = joint.join(parts)
+        tables = [table for table in frames if table.times and not (replay and not self._needs(table))]
+        for property_id, one in columns_of(tables, self._series):
             series = self._series[property_id]
             if HALF_HOUR_MS not in self._closed[property_id]:
                 self._begin(series, one)
@@ -346,7 +308,7 @@ class Closing:
             if (retired_ms := self._retired.get(series.prop.id)) is not None and start_ms >= retired_ms:
                 break
             over = now_ms >= end_ms + self._grace_ms
-            if not over or (now_ms < end_ms + self._grace_ms + late_ms and series.newest_ms < end_ms):
+            if not over or (now_ms < end_ms + self._grace_ms + late_ms and series.minutes.newest_ms < end_ms):
                 break
             closed = series.close(start_ms, end_ms, length_ms, partial(self._cause, series, start_ms, end_ms))
             self._done.setdefault(key, {})[end_ms] = closed
@@ -366,7 +328,7 @@ class Closing:
         if (
             cause is Cause.METER_SILENT
             and fresh_ms > end_ms - start_ms
-            and series.reported(end_ms - fresh_ms, start_ms)
+            and series.minutes.reported(end_ms - fresh_ms, start_ms)
         ):
             return Cause.NOT_DUE
         return cause

@@ -20,13 +20,14 @@ import pytest
 
 from meterkast.cli import main
 from meterkast.clock import SystemClock
+from meterkast.model.half_hour import HalfHour
 from meterkast.model.register import RegisterGuard
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
+from meterkast.pipeline.recent import Recent
 from meterkast.pipeline.series import Series
 from meterkast.ports import Trust
 from meterkast_buffer.database import Database
@@ -107,7 +108,12 @@ def no_replay(patch: pytest.MonkeyPatch) -> None:
 
 def no_revision(patch: pytest.MonkeyPatch) -> None:
     """What comes late changes nothing."""
-    patch.setattr(Closing, "_revise", lambda self, done: self._late.clear())
+
+    def nothing(self: Recent) -> list[HalfHour]:
+        self._late.clear()
+        return []
+
+    patch.setattr(Recent, "revise", nothing)
 
 
 def no_guard(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from meterkast.model.half_hour import Cause, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HOUR_MS, MINUTE_MS
-from meterkast.pipeline.closing import KEPT_MS
+from meterkast.pipeline.recent import KEPT_MS
 
 from .sites import POWER, WEIGHT, Far, Site, prop, until
 
@@ -25,7 +25,7 @@ def test_late_reading_makes_a_revision_and_leaves_the_first_as_it_was() -> None:
     revised = site.rows(1)[2]
     assert (revised.end_ms, revised.revision, revised.state) == (until(60), 1, State.LATE)
     assert (revised.value, revised.taken_ms, revised.cause) == (Quantity(140), until(40), None)
-    assert site.closing.newest(PropertyId(1)) == revised
+    assert site.closing.recent.newest(PropertyId(1)) == revised
     site.read(1, (until(50), 150))
     site.close(until(64))
     assert [(one.revision, one.value) for one in site.rows(1)[3:]] == [(2, Quantity(150))]
@@ -51,7 +51,7 @@ def test_late_reading_of_a_register_lies_between_its_neighbours_or_is_held_back(
     site.close(until(94))
     assert site.values(1)[3:] == [150]
     assert site.rows(1)[3].state is State.LATE
-    assert site.closing.restarts() == {}
+    assert site.closing.registers.restarts() == {}
 
 
 def test_late_reading_before_all_others_only_has_to_be_lower() -> None:

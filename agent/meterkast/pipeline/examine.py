@@ -173,7 +173,7 @@ class Examiner:
         refused = dict(self._intake.refused) | dict(self._clock.refused)
         if self._intake.off_stamps:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
-        if outliers := self._closing.outliers():
+        if outliers := self._closing.registers.outliers():
             refused["register's reading does not follow the others"] = outliers
         if self._keeper.dropped_blocks:
             refused["samples of a minute dropped: the disk refused for hours"] = self._keeper.dropped_blocks
@@ -244,10 +244,10 @@ class Examiner:
     def _register_problems(self) -> list[Problem]:
         found = [
             (property_id, f"began again at a lower value ({_times(count)} since the start)", _REPLACED)
-            for property_id, count in self._closing.restarts().items()
+            for property_id, count in self._closing.registers.restarts().items()
         ] + [
             (property_id, f"went on at a much higher value ({_times(count)} since the start)", _COMPARE)
-            for property_id, count in self._closing.jumps().items()
+            for property_id, count in self._closing.registers.jumps().items()
         ]
         problems = []
         for property_id, what, do in found:

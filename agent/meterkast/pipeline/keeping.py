@@ -33,13 +33,14 @@ from meterkast.model.untimed import Untimed
 from meterkast.pipeline.absences import Absences
 from meterkast.pipeline.binding import named, resolve
 from meterkast.pipeline.boots import Boots, newest_of
-from meterkast.pipeline.closing import KEPT_MS, Closed, Closing
+from meterkast.pipeline.closing import Closed, Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
+from meterkast.pipeline.recent import KEPT_MS
 from meterkast.pipeline.resuming import Resuming
 from meterkast.pipeline.series import replay_ms
 from meterkast.pipeline.swap import SwapPlan
@@ -144,7 +145,7 @@ class Keeper:
         for prop in await self.store.properties():
             self.properties[prop.id] = prop
             self._know(prop, closed.get(prop.id))
-        self._closing.load(await self.store.epochs())
+        self._closing.registers.load(await self.store.epochs())
         lives = await self.store.lives()
         self.meters.load(lives)
         for life in lives:
@@ -200,7 +201,7 @@ class Keeper:
         """Registers go on from their last reading before the replay, so that a break since is seen."""
         registers = [prop_id for prop_id in closed if self.properties[prop_id].kind is Kind.REGISTER]
         standing = [one for one in registers if not self._closing.is_retired(one)]
-        self._closing.seed(await self.store.last_measured(standing, since_ms))
+        self._closing.registers.seed(await self.store.last_measured(standing, since_ms))
 
     async def _recall(
         self, after_ms: UtcMs, length_ms: int, properties: Sequence[PropertyId] | None = None
@@ -215,7 +216,7 @@ class Keeper:
         whole = {(one.property_id, one.end_ms) for one in found}
         lost = {(key.property_id, key.end_ms): key for key in damaged}  # the newest revision of each
         found += [unreadable(key) for place, key in lost.items() if place not in whole]
-        self._closing.recall(found)
+        self._closing.recent.recall(found)
 
     async def declare(
         self, driver: str, product: ProductDescription, properties: Sequence[PropertyDescription]
@@ -239,7 +240,7 @@ class Keeper:
             if per_hour is not None and (
                 named(product, limit.meter) or product.description.medium == limit.meter
             ):
-                self._closing.set_limit(prop.id, per_hour)
+                self._closing.registers.set_limit(prop.id, per_hour)
                 break
 
     async def rename_product(self, product_id: ProductId, name: str) -> Product:

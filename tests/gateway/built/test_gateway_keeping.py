@@ -63,7 +63,7 @@ async def test_a_restart_reads_nothing_again_from_before_where_registers_go_on(s
     async with site() as it:
         await minutes(it, 60)
         assert [one.kind for one in await it.store.epochs()] == [Break.FIRST]
-        assert it.gateway.closing.outliers() == 0
+        assert it.gateway.closing.registers.outliers() == 0
 
 
 async def test_the_hours_in_which_it_was_off_are_missing_for_that_reason(

@@ -24,10 +24,10 @@ from meterkast.model.half_hour import HalfHour
 from meterkast.model.register import RegisterGuard
 from meterkast.model.time import UtcMs, parse_iso
 from meterkast.pipeline.commissioning import Commissioning
-from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.recent import Recent
+from meterkast.pipeline.replaying import Replaying
 from meterkast.pipeline.series import Series
 from meterkast.ports import Trust
 from meterkast_buffer.database import Database
@@ -103,7 +103,7 @@ def no_replay(patch: pytest.MonkeyPatch) -> None:
 
     async def nothing(*_: object) -> None: ...
 
-    patch.setattr(Keeper, "_replay", nothing)
+    patch.setattr(Replaying, "replay", nothing)
 
 
 def no_revision(patch: pytest.MonkeyPatch) -> None:

@@ -151,11 +151,11 @@ async def test_stream_whose_device_has_its_name_again_goes_on_with_all_that_was_
     await house.start(wash="Washer")
     await house.minutes(8 * 60)
     assert await house.sent("wash") == counted(1, 2)
-    assert "no such meter" in str(house.keeper.waiting_for["far", "wash"])
+    assert "no such meter" in str(house.keeper.beginning.waiting_for["far", "wash"])
     await house.keeper.rename_product(number, "Washer")
     await house.minutes(1)
     assert await house.sent("wash") == counted(*range(1, 19))
-    assert house.keeper.waiting_for["far", "wash"] == ()
+    assert house.keeper.beginning.waiting_for["far", "wash"] == ()
 
 
 async def test_stream_is_taken_up_when_the_database_answers_again(
@@ -175,7 +175,7 @@ async def test_stream_is_taken_up_when_the_database_answers_again(
         await house.minutes(6 * 60)
     assert await house.sent("wash") == counted(1, 2)
     assert "stream not begun" in caplog.text
-    assert house.keeper.waiting_for["far", "wash"] == ("the database: the disk failed",)
+    assert house.keeper.beginning.waiting_for["far", "wash"] == ("the database: the disk failed",)
     await house.minutes(1)
     assert await house.sent("wash") == counted(*range(1, 15))
 
@@ -188,7 +188,7 @@ async def test_new_stream_of_a_device_that_was_just_named_begins_with_the_interv
     await house.minutes(100)
     assert await house.sent("wash") == []
     await house.keeper.rename_product(number, "Washer")
-    assert house.keeper.waiting_for["far", "wash"] == ("the first reading",)
+    assert house.keeper.beginning.waiting_for["far", "wash"] == ("the first reading",)
     await house.minutes(30)
     assert await house.sent("wash") == counted(4)
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from meterkast.model.delivery import StreamStatus
 from meterkast.model.time import HALF_HOUR_MS
+from meterkast.pipeline.beginning import FIRST_READING
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.health import Problem, QuarantinedItem, StreamHealth, UplinkHealth
-from meterkast.pipeline.keeping import FIRST_READING, Keeper
+from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.pace import longest_s
 from meterkast.ports import Store
 
@@ -40,7 +41,7 @@ class UplinkExaminer:
                 key = name, wanted.name
                 status = statuses.get(key)
                 state = delivery.stream_state(wanted.name)
-                waiting_for = self._keeper.waiting_for.get(key, ())
+                waiting_for = self._keeper.beginning.waiting_for.get(key, ())
                 streams.append(
                     StreamHealth(
                         name=wanted.name,

@@ -238,7 +238,7 @@ async def test_damaged_half_hour_goes_out_as_missing_for_that_cause_and_a_late_r
         assert [key.revision for key in damaged] == list(range(revision))
         await house.store.database.rows("UPDATE half_hours SET whole = 7 WHERE whole = 90")
         await house.start(wash="Washer")
-    assert house.keeper.unsaved == 0
+    assert len(house.keeper.unsaved) == 0
 
 
 async def test_late_reading_revises_after_a_restart_what_it_would_have_revised_before(house: House) -> None:
@@ -279,7 +279,7 @@ async def test_stop_in_the_midst_of_a_transaction_keeps_everything_once(
     house.clock.pass_ms(MINUTE_MS)
     house.emit()
     await house.keeper.finish()
-    assert house.keeper.unsaved == 0
+    assert len(house.keeper.unsaved) == 0
     assert await house.sent("wash") == counted(1)
     times = [at async for frames in house.store.samples(START) for table in frames for at in table.times]
     assert len(times) == len(set(times)) == 33

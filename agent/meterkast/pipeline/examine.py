@@ -175,8 +175,10 @@ class Examiner:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
         if outliers := self._closing.registers.outliers():
             refused["register's reading does not follow the others"] = outliers
-        if self._keeper.dropped_blocks:
-            refused["samples of a minute dropped: the disk refused for hours"] = self._keeper.dropped_blocks
+        if self._keeper.unsaved.dropped_blocks:
+            refused["samples of a minute dropped: the disk refused for hours"] = (
+                self._keeper.unsaved.dropped_blocks
+            )
         return refused
 
     def _driver(self, supervisor: Supervisor) -> DriverHealth:
@@ -218,14 +220,15 @@ class Examiner:
             Problem(severity="attention", where="storage", what=what, do=do) for what, do in storage.notices
         ]
         if storage.problem:
+            waiting = len(self._keeper.unsaved)
             problems.append(
                 Problem(
                     severity="problem",
                     where="storage",
                     what=storage.problem,
                     do=(
-                        f"{self._keeper.unsaved} transactions wait in memory and are tried again each minute."
-                        if self._keeper.unsaved
+                        f"{waiting} transactions wait in memory and are tried again each minute."
+                        if waiting
                         else ""
                     ),
                 )

@@ -8,13 +8,10 @@ go into the same transaction. What the database refuses waits in memory and is t
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from meterkast.config import Limit
 from meterkast.model.datatypes import Kind
-from meterkast.model.errors import StorageError
 from meterkast.model.evidence import Evidence
 from meterkast.model.product import (
     Product,
@@ -42,18 +39,14 @@ from meterkast.pipeline.replaying import Replaying
 from meterkast.pipeline.resuming import Resuming
 from meterkast.pipeline.swap import SwapPlan
 from meterkast.pipeline.tariffs import Tariffs
+from meterkast.pipeline.unsaved import Unsaved
 from meterkast.ports import Clock, Keep, Store, Uplink
-
-log = logging.getLogger(__name__)
 
 AFTER_MINUTE_MS = 2 * SECOND_MS
 """How long after a whole minute its transaction begins: the telegram of the boundary has arrived by then."""
 
 # A fast clock must not turn a minute's transaction into hundreds of them a second.
 _SHORTEST_REAL_S = 0.25
-
-_UNSAVED_FRAMES = 4 * 60
-"""Blocks kept in memory while the database refuses: four hours of minutes. Half-hours are never dropped."""
 
 
 class Keeper:
@@ -90,8 +83,6 @@ class Keeper:
         self._outages = outages
         self._flush_ms = flush_ms
         self._limits = limits
-        self._announce = announce
-        self._unsaved: list[Keep] = []
         self._commissioning = Commissioning()
         self._lock = asyncio.Lock()
         self.products: dict[ProductId, Product] = {}
@@ -121,7 +112,7 @@ class Keeper:
             self._resuming,
             self._replaying.recall,
         )
-        self.dropped_blocks = 0
+        self.unsaved = Unsaved(store, announce)
 
     async def load(self) -> None:
         """Take up where the last run ended: what is closed and composed, and the readings since.
@@ -226,8 +217,7 @@ class Keeper:
             if self._intake.trusted_since_ms is not None:
                 await self._absences.settle()
                 closed = self._close(self._clock.now_ms())
-            self._unsaved += self._transactions(frames, closed, untimed, stopping=stopping)
-            await self._write()
+            await self.unsaved.write(self._transactions(frames, closed, untimed, stopping=stopping))
 
     async def _feed(self, frames: Sequence[Frames]) -> None:
         self._closing.feed(frames)
@@ -248,9 +238,8 @@ class Keeper:
 
     async def _learn(self) -> None:
         """The time is known: what was kept without it is timed."""
-        self._unsaved += self._transactions((), Closed(), self._boots.untimed())
-        await self._write()
-        if self._unsaved:
+        await self.unsaved.write(self._transactions((), Closed(), self._boots.untimed()))
+        if self.unsaved:
             return  # the database refuses; readings go on without a time until it answers
         await self._boots.learn()
 
@@ -262,8 +251,7 @@ class Keeper:
         async for frames in behind:
             await self._feed(frames)
             closed = self._close(newest_of(frames))
-            self._unsaved += self._transactions((), closed)
-            await self._write()
+            await self.unsaved.write(self._transactions((), closed))
 
     def _transactions(
         self,
@@ -302,32 +290,6 @@ class Keeper:
     def _is_register(self, property_id: PropertyId) -> bool:
         prop = self.properties.get(property_id)
         return prop is not None and prop.kind is Kind.REGISTER
-
-    async def _write(self) -> None:
-        told: set[str] = set()
-        while self._unsaved:
-            keep = self._unsaved[0]
-            try:
-                await self.store.keep(keep)
-            except StorageError as error:
-                log.error("not kept", extra={"reason": str(error), "waiting": len(self._unsaved)})
-                self._drop_old_samples()
-                break
-            del self._unsaved[0]
-            told |= {item.uplink for item in keep.items}
-        if told:
-            self._announce(told)
-
-    def _drop_old_samples(self) -> None:
-        with_samples = [number for number, keep in enumerate(self._unsaved) if keep.frames or keep.untimed]
-        for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
-            self.dropped_blocks += 1
-            self._unsaved[number] = replace(self._unsaved[number], frames=(), untimed=())
-
-    @property
-    def unsaved(self) -> int:
-        """Transactions that wait because the database refuses."""
-        return len(self._unsaved)
 
     async def sign(self, plan: SwapPlan) -> None:
         """A meter swap is signed off, and kept with what it lets go."""

@@ -66,9 +66,9 @@ class UplinkExaminer:
             found.append(
                 UplinkHealth(
                     name=name,
-                    state=delivery.state,
-                    detail=delivery.detail,
-                    hint=delivery.hint,
+                    state=delivery.breaker.state,
+                    detail=delivery.breaker.detail,
+                    hint=delivery.breaker.hint,
                     backlog=sum(status.pending for status in own),
                     half_hours=max((_half_hours(status, lengths) for status in own), default=0),
                     left_s=delivery.left_s(),
@@ -76,12 +76,12 @@ class UplinkExaminer:
                     last_acknowledged_ms=delivery.last_acknowledged_ms,
                     last_receipt=delivery.last_receipt,
                     delivered=delivery.delivered,
-                    failures=delivery.failures,
-                    retry_at_ms=delivery.retry_at_ms if delivery.detail else None,
+                    failures=delivery.breaker.failures,
+                    retry_at_ms=delivery.breaker.retry_at_ms if delivery.breaker.detail else None,
                     streams=tuple(streams),
                     quarantined=tuple(
                         QuarantinedItem(id=item.id, stream=item.stream, at_ms=item.at_ms, words=item.words)
-                        for item in delivery.quarantined
+                        for item in delivery.refusals.quarantined
                     ),
                 )
             )

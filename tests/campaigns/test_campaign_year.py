@@ -23,13 +23,14 @@ import pytest
 
 from meterkast.cli import main
 from meterkast.clock import SystemClock
+from meterkast.model.half_hour import HalfHour
 from meterkast.model.register import RegisterGuard
 from meterkast.model.time import DAY_MS, UtcMs, parse_iso
-from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.commissioning import Commissioning
-from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meters import Meters
 from meterkast.pipeline.outages import Outages
+from meterkast.pipeline.recent import Recent
+from meterkast.pipeline.replaying import Replaying
 from meterkast.pipeline.series import Series
 from meterkast.ports.clock import Trust
 from meterkast.proof.ledger import Handed, Standing
@@ -151,12 +152,17 @@ def no_replay(patch: pytest.MonkeyPatch) -> None:
 
     async def nothing(*_: object) -> None: ...
 
-    patch.setattr(Keeper, "_replay", nothing)
+    patch.setattr(Replaying, "replay", nothing)
 
 
 def no_revision(patch: pytest.MonkeyPatch) -> None:
     """What comes late changes nothing."""
-    patch.setattr(Closing, "_revise", lambda self, done: self._late.clear())
+
+    def nothing(self: Recent) -> list[HalfHour]:
+        self._late.clear()
+        return []
+
+    patch.setattr(Recent, "revise", nothing)
 
 
 def no_guard(patch: pytest.MonkeyPatch) -> None:

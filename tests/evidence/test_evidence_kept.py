@@ -160,7 +160,7 @@ async def test_it_survives_that_the_database_refuses_for_hours(
 
         it.store.keep = refuse
         await it.read(METER, START + 10 * HALF_HOUR_MS + 120 * SECOND_MS)
-        assert it.gateway.keeper.dropped_blocks > 0
+        assert it.gateway.keeper.unsaved.dropped_blocks > 0
         it.store.keep = whole
         await it.idle(60)
         for number in range(1, 11):

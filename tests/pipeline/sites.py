@@ -108,7 +108,7 @@ class Site:
             closing.know(one, self.closed_of(one.id))
         for property_id, percent in self._percent.items():
             closing.peaks(property_id, percent)
-        closing.load([self.epochs[key] for key in sorted(self.epochs)])
+        closing.registers.load([self.epochs[key] for key in sorted(self.epochs)])
         return closing
 
     def closed_of(self, property_id: PropertyId) -> dict[int, UtcMs]:
@@ -162,12 +162,12 @@ class Site:
         fresh_ms = max(one.description.fresh_ms for one in self.props.values())
         since_ms = min(self.closed.values(), default=START) - max(2 * HOUR_MS, fresh_ms + HOUR_MS)
         read = {one.property_id: one for one in self.out if one.end_ms <= since_ms and one.state in READ}
-        self.closing.seed(list(read.values()))
+        self.closing.registers.seed(list(read.values()))
         for frames in self.kept:
             if any(at > since_ms for one in frames for at in one.times):
                 self.closing.feed(frames, replay=True)
         newest = {(row.property_id, row.length_ms, row.end_ms): row for row in self.out}
-        self.closing.recall(list(newest.values()))
+        self.closing.recent.recall(list(newest.values()))
         self.closing.remember(UtcMs(since_ms + HOUR_MS))
         for stream, far, bindings in self._bound:
             for property_id in stream.properties:

@@ -123,7 +123,7 @@ def test_telegrams_of_changing_layouts_give_the_same_half_hours(
         assert (mine.value is None) == (theirs.value is None)
         if mine.value and theirs.value:
             assert abs(mine.value.decimal() - theirs.value.decimal()) <= Fraction(1, 100)
-    assert mixed.closing.restarts() == {}
+    assert mixed.closing.registers.restarts() == {}
 
 
 def test_reading_at_exactly_the_end_belongs_to_the_half_hour_that_ends() -> None:
@@ -156,7 +156,7 @@ def test_property_without_a_reading_is_not_closed_at_all() -> None:
     site = Site(prop(1))
     site.feed(table(9, [(until(1), 5)]), Frames((Column(PropertyId(1), 0),)))
     assert site.close(until(200)).half_hours == []
-    assert site.closing.newest(PropertyId(1)) is None
+    assert site.closing.recent.newest(PropertyId(1)) is None
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.NOT_DUE])

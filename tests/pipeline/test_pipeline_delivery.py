@@ -12,7 +12,8 @@ import meterkast.pipeline.delivery as delivery_module
 from meterkast.model.delivery import Item
 from meterkast.model.errors import MisconfiguredError
 from meterkast.model.time import HALF_HOUR_MS
-from meterkast.pipeline.delivery import PROBE_S, slot_ms
+from meterkast.pipeline.breaker import PROBE_S
+from meterkast.pipeline.delivery import slot_ms
 from meterkast.ports.clock import Trust
 
 from .far_end import START, Bench, down, names, refused
@@ -27,7 +28,7 @@ async def test_backlog_goes_out_in_order_and_each_item_once(bench: Bench) -> Non
     assert bench.platform.sizes() == [10, 10, 5, 7]
     status = bench.status("m1")
     assert (status.pending, status.delivered_ms) == (0, START - HALF_HOUR_MS)
-    assert (bench.delivery.state, bench.delivery.delivered) == ("idle", 32)
+    assert (bench.delivery.breaker.state, bench.delivery.delivered) == ("idle", 32)
     assert bench.delivery.last_receipt == "receipt 4"
     assert bench.delivery.last_acknowledged_ms == START
     assert bench.platform.idled
@@ -83,7 +84,7 @@ async def test_items_wait_for_their_due_time_and_for_this_devices_slot(bench: Be
     assert bench.platform.calls == []
     await bench.clock.pass_s(2)
     assert bench.taken("m1") == ["a"]
-    assert bench.delivery.state == "idle"
+    assert bench.delivery.breaker.state == "idle"
     await bench.clock.pass_s(1798)
     assert bench.taken("m1") == ["a"]
     await bench.clock.pass_s(2)
@@ -114,12 +115,12 @@ async def test_nothing_is_sent_while_the_time_is_unknown(bench: Bench) -> None:
     await bench.start()
     await bench.clock.pass_s(600)
     assert bench.platform.calls == []
-    assert bench.delivery.state == "waiting"
-    assert "time is not known" in bench.delivery.detail
+    assert bench.delivery.breaker.state == "waiting"
+    assert "time is not known" in bench.delivery.breaker.detail
     bench.clock.trust = Trust.METER
     await bench.clock.pass_s(11)
     assert bench.taken("m1") == ["a"]
-    assert bench.delivery.detail == ""
+    assert bench.delivery.breaker.detail == ""
     assert bench.platform.asked_time == 3, "every five minutes, and nothing else"
 
 
@@ -137,8 +138,8 @@ async def test_dispute_holds_what_waits_and_a_batch_that_follows_the_answer_that
     await bench.start()
     await bench.clock.pass_s(600)
     assert len(bench.platform.calls) == 1
-    assert bench.delivery.state == "waiting"
-    assert bench.delivery.detail == "Clocks disagree: one says so, another so."
+    assert bench.delivery.breaker.state == "waiting"
+    assert bench.delivery.breaker.detail == "Clocks disagree: one says so, another so."
     bench.platform.answer = lambda *_: None
     bench.clock.dispute = ""
     await bench.clock.pass_s(11)
@@ -243,7 +244,7 @@ async def test_order_and_completeness_through_every_kind_of_trouble(bench: Bench
     bench.platform.answer = lambda *_: None
     await bench.clock.pass_s(4 * PROBE_S)
     for stream, all_of_it in put.items():
-        aside = {item.payload.decode() for item in bench.delivery.quarantined}
+        aside = {item.payload.decode() for item in bench.delivery.refusals.quarantined}
         first: list[str] = list(dict.fromkeys(bench.taken(stream)))
         assert first == [name for name in all_of_it if name in set(first)], "in order"
         assert set(all_of_it) - set(first) <= aside, "all, but for what was set aside"

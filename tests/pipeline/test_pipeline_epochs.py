@@ -31,7 +31,7 @@ def epoch(site: Site, number: int) -> Epoch:
 
 def continued(site: Site, row: HalfHour) -> Decimal:
     assert row.value is not None
-    return site.closing.continued(row.property_id, row.value, row.epoch).decimal()
+    return site.closing.registers.continued(row.property_id, row.value, row.epoch).decimal()
 
 
 def test_first_reading_begins_the_first_epoch() -> None:
@@ -110,7 +110,7 @@ def test_busy_hour_beyond_the_usual_is_consumption_and_no_jump() -> None:
 
 def test_the_same_beyond_what_a_person_says_is_a_jump() -> None:
     device = Device(ENERGY_CONSUMED)
-    device.closing.set_limit(device.prop.id, 20_000)
+    device.closing.registers.set_limit(device.prop.id, 20_000)
     device.read((1, 1000), (16, 151_000), (31, 153_000), (46, 155_000))
     device.close(62)
     assert kinds(device.site) == [Break.FIRST, Break.JUMP]

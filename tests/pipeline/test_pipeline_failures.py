@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-import meterkast.pipeline.delivery as delivery_module
+import meterkast.pipeline.breaker as breaker_module
 from meterkast.model.errors import MisconfiguredError
 from meterkast.pipeline.backoff import Backoff
-from meterkast.pipeline.delivery import CAP_S, PROBE_FIRST_S, PROBE_S
+from meterkast.pipeline.breaker import CAP_S, PROBE_FIRST_S, PROBE_S
 
 from .far_end import Bench, down, names
 
@@ -20,15 +20,15 @@ async def test_platform_that_is_down_is_tried_with_growing_waits_and_loses_nothi
     bench.platform.answer = lambda *_: down()
     await bench.put("m1", *names(3))
     await bench.start()
-    assert (bench.delivery.state, bench.delivery.detail) == ("waiting", "no route")
-    assert bench.delivery.hint == "Check the cable."
+    assert (bench.delivery.breaker.state, bench.delivery.breaker.detail) == ("waiting", "no route")
+    assert bench.delivery.breaker.hint == "Check the cable."
     await bench.clock.pass_s(2000)
     gaps = [later - earlier for earlier, later in pairwise(bench.platform.times())]
     assert gaps[:8] == [5, 10, 20, 40, 80, 160, 300, 300]
     bench.platform.answer = lambda *_: None
     await bench.clock.pass_s(CAP_S)
     assert bench.taken("m1") == names(3)
-    assert (bench.delivery.state, bench.delivery.detail) == ("idle", "")
+    assert (bench.delivery.breaker.state, bench.delivery.breaker.detail) == ("idle", "")
     assert bench.platform.calls[-1].items[0].tries > len(gaps)
     bench.platform.answer = lambda *_: down()
     await bench.put("m1", "z")
@@ -109,8 +109,8 @@ async def test_misconfigured_uplink_keeps_all_says_so_and_is_probed_rarely(bench
     await bench.put("m1", "a")
     await bench.put("m2", "b")
     await bench.start()
-    assert (bench.delivery.state, bench.delivery.detail) == ("paused", "wrong password")
-    assert bench.delivery.hint == "Correct it."
+    assert (bench.delivery.breaker.state, bench.delivery.breaker.detail) == ("paused", "wrong password")
+    assert bench.delivery.breaker.hint == "Correct it."
     await bench.clock.pass_s(PROBE_FIRST_S + 3 * PROBE_S + 1)
     assert bench.platform.times() == [0, 60, 960, 1860, 2760]
     assert {one.stream for one in bench.platform.calls} == {"m1", "m2"}
@@ -118,7 +118,7 @@ async def test_misconfigured_uplink_keeps_all_says_so_and_is_probed_rarely(bench
     bench.platform.answer = lambda *_: None
     await bench.clock.pass_s(PROBE_S)
     assert (bench.taken("m1"), bench.taken("m2")) == (["a"], ["b"])
-    assert bench.delivery.state == "idle"
+    assert bench.delivery.breaker.state == "idle"
 
 
 async def test_misconfigured_stream_pauses_alone(bench: Bench) -> None:
@@ -130,7 +130,7 @@ async def test_misconfigured_stream_pauses_alone(bench: Bench) -> None:
     assert bench.platform.times("bad") == [0, 60, 960]
     state = bench.delivery.stream_state("bad")
     assert (state.paused, state.hint) == ("no such meter", "Check its id.")
-    assert bench.delivery.state == "idle"
+    assert bench.delivery.breaker.state == "idle"
     bench.platform.answer = lambda *_: None
     await bench.clock.pass_s(PROBE_S)
     assert bench.taken("bad") == names(3)
@@ -164,15 +164,15 @@ async def test_fault_anywhere_in_an_uplinks_code_is_contained(
         await bench.put("m1", "a")
         await bench.start()
         await bench.clock.pass_s(30)
-        assert bench.delivery.state == "waiting"
-        assert "ZeroDivisionError" in bench.delivery.detail
+        assert bench.delivery.breaker.state == "waiting"
+        assert "ZeroDivisionError" in bench.delivery.breaker.detail
         assert not bench.task.done()
     await bench.clock.pass_s(CAP_S)
     assert bench.taken("m1") == ["a"]
     await bench.put("m1", "b")
     await bench.clock.pass_s(CAP_S)
     assert bench.taken("m1") == ["a", "b"]
-    assert bench.delivery.state == "idle"
+    assert bench.delivery.breaker.state == "idle"
 
 
 @pytest.mark.parametrize("method", ["streams", "pending", "intend", "acknowledge", "quarantined"])
@@ -184,8 +184,8 @@ async def test_database_that_refuses_is_waited_for(bench: Bench, method: str, st
     await bench.start()
     await bench.clock.pass_s(60)
     assert not bench.task.done()
-    assert (bench.delivery.state, bench.delivery.detail) == ("waiting", "the disk is full")
-    assert bench.delivery.hint == "Free space."
+    assert (bench.delivery.breaker.state, bench.delivery.breaker.detail) == ("waiting", "the disk is full")
+    assert bench.delivery.breaker.hint == "Free space."
     if method != "acknowledge":
         assert bench.platform.calls == []
     bench.store.refuses = set()
@@ -207,7 +207,7 @@ async def test_what_repeats_is_logged_when_it_begins_and_ends(
     await bench.clock.pass_s(1000)
     bench.platform.answer = lambda *_: None
     await bench.clock.pass_s(CAP_S)
-    assert [record.message for record in caplog.records if record.name == delivery_module.__name__] == [
+    assert [record.message for record in caplog.records if record.name == breaker_module.__name__] == [
         "not delivered",
         "delivering again",
     ]

@@ -153,11 +153,11 @@ async def test_stream_whose_device_has_its_name_again_goes_on_with_all_that_was_
     await house.start(wash="Washer")
     await house.minutes(8 * 60)
     assert await house.sent("wash") == counted(1, 2)
-    assert "no such meter" in str(house.keeper.waiting_for["far", "wash"])
+    assert "no such meter" in str(house.keeper.beginning.waiting_for["far", "wash"])
     await house.keeper.rename_product(number, "Washer")
     await house.minutes(1)
     assert await house.sent("wash") == counted(*range(1, 19))
-    assert house.keeper.waiting_for["far", "wash"] == ()
+    assert house.keeper.beginning.waiting_for["far", "wash"] == ()
 
 
 async def test_stream_is_taken_up_when_the_database_answers_again(
@@ -177,7 +177,7 @@ async def test_stream_is_taken_up_when_the_database_answers_again(
         await house.minutes(6 * 60)
     assert await house.sent("wash") == counted(1, 2)
     assert "stream not begun" in caplog.text
-    assert house.keeper.waiting_for["far", "wash"] == ("the database: the disk failed",)
+    assert house.keeper.beginning.waiting_for["far", "wash"] == ("the database: the disk failed",)
     await house.minutes(1)
     assert await house.sent("wash") == counted(*range(1, 15))
 
@@ -190,7 +190,7 @@ async def test_new_stream_of_a_device_that_was_just_named_begins_with_the_interv
     await house.minutes(100)
     assert await house.sent("wash") == []
     await house.keeper.rename_product(number, "Washer")
-    assert house.keeper.waiting_for["far", "wash"] == ("the first reading",)
+    assert house.keeper.beginning.waiting_for["far", "wash"] == ("the first reading",)
     await house.minutes(30)
     assert await house.sent("wash") == counted(4)
 
@@ -240,7 +240,7 @@ async def test_damaged_half_hour_goes_out_as_missing_for_that_cause_and_a_late_r
         assert [key.revision for key in damaged] == list(range(revision))
         await house.store.database.rows("UPDATE half_hours SET whole = 7 WHERE whole = 90")
         await house.start(wash="Washer")
-    assert house.keeper.unsaved == 0
+    assert len(house.keeper.unsaved) == 0
 
 
 async def test_late_reading_revises_after_a_restart_what_it_would_have_revised_before(house: House) -> None:
@@ -281,7 +281,7 @@ async def test_stop_in_the_midst_of_a_transaction_keeps_everything_once(
     house.clock.pass_ms(MINUTE_MS)
     house.emit()
     await house.keeper.finish()
-    assert house.keeper.unsaved == 0
+    assert len(house.keeper.unsaved) == 0
     assert await house.sent("wash") == counted(1)
     times = [at async for frames in house.store.samples(START) for table in frames for at in table.times]
     assert len(times) == len(set(times)) == 33

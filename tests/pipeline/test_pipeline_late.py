@@ -9,7 +9,7 @@ from meterkast.model.half_hour import Cause, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HOUR_MS, MINUTE_MS
-from meterkast.pipeline.closing import KEPT_MS
+from meterkast.pipeline.recent import KEPT_MS
 
 from .sites import POWER, WEIGHT, Far, Site, prop, until
 
@@ -25,7 +25,7 @@ def test_late_reading_makes_a_revision_and_leaves_the_first_as_it_was() -> None:
     revised = site.rows(1)[2]
     assert (revised.end_ms, revised.revision, revised.state) == (until(60), 1, State.LATE)
     assert (revised.value, revised.taken_ms, revised.cause) == (Quantity(140), until(40), None)
-    assert site.closing.newest(PropertyId(1)) == revised
+    assert site.closing.recent.newest(PropertyId(1)) == revised
     site.read(1, (until(50), 150))
     site.close(until(64))
     assert [(one.revision, one.value) for one in site.rows(1)[3:]] == [(2, Quantity(150))]
@@ -51,7 +51,7 @@ def test_late_reading_of_a_register_lies_between_its_neighbours_or_is_held_back(
     site.close(until(94))
     assert site.values(1)[3:] == [150]
     assert site.rows(1)[3].state is State.LATE
-    assert site.closing.restarts() == {}
+    assert site.closing.registers.restarts() == {}
 
 
 def test_late_reading_before_all_others_only_has_to_be_lower() -> None:
@@ -61,8 +61,8 @@ def test_late_reading_before_all_others_only_has_to_be_lower() -> None:
     site.read(1, (until(35), 101), (until(34), 90))
     site.close(until(63))
     assert site.values(1) == [100]
-    assert site.closing._series[PropertyId(1)].minutes[until(34)].last == 90
-    assert until(35) not in site.closing._series[PropertyId(1)].minutes
+    assert site.closing._series[PropertyId(1)].minutes.by_end[until(34)].last == 90
+    assert until(35) not in site.closing._series[PropertyId(1)].minutes.by_end
 
 
 def test_late_reading_of_before_a_reset_is_taken() -> None:

@@ -55,7 +55,7 @@ def test_one_low_reading_is_held_back_and_the_half_hour_says_so_where_it_is_all_
     site.read(1, (until(70), 1010))
     site.close(until(92))
     assert site.values(1)[2:] == [Cause.COUNTER_RESET, 1010]
-    assert site.closing.restarts() == {}
+    assert site.closing.registers.restarts() == {}
 
 
 def test_register_that_stays_low_began_again_and_what_was_held_back_comes_late() -> None:
@@ -71,7 +71,7 @@ def test_register_that_stays_low_began_again_and_what_was_held_back_comes_late()
         (until(60), 1, 7),
         (until(90), 0, 9),
     ]
-    assert site.closing.restarts() == {PropertyId(1): 1}
+    assert site.closing.registers.restarts() == {PropertyId(1): 1}
 
 
 def test_register_that_comes_with_more_decimals_keeps_its_digits() -> None:
@@ -162,4 +162,4 @@ def test_coarse_register_is_not_held_back_at_each_of_its_steps(
     device.run([(until(minute), (7 + minute // 20) * step) for minute in range(1, 181)], 182)
     assert device.values() == [(7 + minute // 20) * step for minute in range(30, 181, 30)]
     assert [row.count for row in device.out] == [30] * 6
-    assert device.closing.jumps() == {}
+    assert device.closing.registers.jumps() == {}

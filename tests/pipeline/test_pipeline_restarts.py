@@ -118,7 +118,7 @@ def test_battery_that_reports_once_a_day_makes_no_start_hold_two_days_of_everyth
         site.read(2, (until(minute), minute % 7))
         site.close(until(minute))
     site.restart()
-    assert len(site.closing._series[PropertyId(2)].minutes) < 200
+    assert len(site.closing._series[PropertyId(2)].minutes.by_end) < 200
     rows = site.close(until(2 * 24 * 60 + 32)).half_hours
     # The battery's value stands until five minutes into the last half-hour.
     assert [(row.property_id, row.value and round(row.value.decimal())) for row in rows] == [

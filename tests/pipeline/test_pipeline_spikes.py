@@ -27,8 +27,8 @@ def test_spike_is_not_believed_and_ruins_nothing(spike: int, restart: bool) -> N
     good = [84_276 + 150 * number for number in (1, 3, 4, 7, 9, 11)]
     assert device.values() == good
     assert all(row.revision == 0 for row in device.out)
-    assert device.closing.outliers() == 1
-    assert device.closing.jumps() == device.closing.restarts() == {}
+    assert device.closing.registers.outliers() == 1
+    assert device.closing.registers.jumps() == device.closing.registers.restarts() == {}
 
 
 @pytest.mark.parametrize(("spike", "cause"), [(10**9, Cause.COUNTER_JUMPED), (3, Cause.COUNTER_RESET)])
@@ -49,8 +49,8 @@ def test_meter_that_goes_on_a_billion_higher_is_believed_after_three_reports() -
         (None, State.SUSPECT),
         (None, State.LATE),
     ], "suspect first, and known later"
-    assert device.closing.jumps() == {PropertyId(1): 1}
-    assert device.closing.restarts() == {}
+    assert device.closing.registers.jumps() == {PropertyId(1): 1}
+    assert device.closing.registers.restarts() == {}
 
 
 def test_register_that_rolls_over_goes_on_from_zero() -> None:
@@ -60,7 +60,7 @@ def test_register_that_rolls_over_goes_on_from_zero() -> None:
         [(until(15 * number + 1), value) for number, value in enumerate(height)], 182, frozenset({50, 65})
     )
     assert device.values() == [99_999_800, 0, 200, 400, 600, 800]
-    assert device.closing.restarts() == {PropertyId(1): 1}
+    assert device.closing.registers.restarts() == {PropertyId(1): 1}
 
 
 def test_spike_while_a_reset_is_being_confirmed_is_not_taken_for_one() -> None:
@@ -70,7 +70,7 @@ def test_spike_while_a_reset_is_being_confirmed_is_not_taken_for_one() -> None:
     device.close(32)
     assert device.values() == [9]
     assert device.out[0].count == 6
-    assert (device.closing.restarts(), device.closing.jumps()) == ({PropertyId(1): 1}, {})
+    assert (device.closing.registers.restarts(), device.closing.registers.jumps()) == ({PropertyId(1): 1}, {})
 
 
 @pytest.mark.parametrize(("every_s", "megawatt"), [(1, 10), (10, 10), (300, 10), (300, 2), (2700, 40)])
@@ -88,7 +88,7 @@ def test_large_site_is_learned_from_its_own_readings(every_s: int, megawatt: int
     assert device.values() == [latest.get(end_ms, Cause.NOT_DUE) for end_ms in ends]
     suspect = [row for row in device.out if row.state is State.SUSPECT]
     assert len(suspect) == (2 if every_s == 2700 else 0), "until three agree"
-    assert device.closing.jumps() == {}
+    assert device.closing.registers.jumps() == {}
     spiked = height + 10**12
     device.read((minutes + 31, spiked))
     device.close(minutes + 63)

@@ -113,11 +113,11 @@ def test_restart_while_it_is_undecided_changes_nothing() -> None:
 
 def test_persons_limit_is_what_is_believed() -> None:
     site = Site(prop(1))
-    site.closing.set_limit(site.props[next(iter(site.props))].id, 3 * 25 * 230 * 3 // 2)
+    site.closing.registers.set_limit(site.props[next(iter(site.props))].id, 3 * 25 * 230 * 3 // 2)
     site.read(1, (until(10), 1000), (until(20), 1000 + 4_000), (until(25), 1000 + 15_000))
     site.close(until(32))
     assert site.values(1) == [5000], "11 kWh in five minutes do not go through 25 A"
-    assert site.closing.outliers() == 0
+    assert site.closing.registers.outliers() == 0
     site.read(1, (until(26), 5_100))
     site.close(until(33))
-    assert site.closing.outliers() == 1
+    assert site.closing.registers.outliers() == 1

@@ -108,14 +108,14 @@ async def test_restart_while_it_waits_holds_on_and_after_it_nothing_changes(hous
     assert len(values) == 7
     assert all(after - before == 300 for before, after in list(pairwise(values))[1:])
     assert [one for one in await house.store.epochs() if one.kind is Break.SWAP] == [
-        house.closing.epochs_of(house.closing.streams[0].stream.properties[0])[0]
+        house.closing.registers.epochs_of(house.closing.streams[0].stream.properties[0])[0]
     ]
 
 
 async def test_weeks_on_hold_take_no_memory_and_lose_nothing(house: MeterHouse) -> None:
     await swapped(house)
     await house.minutes(36 * 60)
-    assert all(len(kept) < 20 for kept in house.closing._done.values())
+    assert all(len(kept) < 20 for kept in house.closing.recent._done.values())
     await house.swap("OLD", "NEW")
     values = [one.split() for one in await house.sent("on")]
     assert [int(end) for end, _ in values] == list(range(30, 36 * 60 + 31, 30))

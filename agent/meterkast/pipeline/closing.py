@@ -6,26 +6,24 @@ both durable in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from meterkast.model.delivery import NewItem, Stream
 from meterkast.model.emptyings import EMPTIED_PERCENT
 from meterkast.model.epoch import Epoch
-from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.half_hour import Cause, HalfHour
 from meterkast.model.product import Property, PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Frames
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, Grid, UtcMs
+from meterkast.pipeline.columns import Values, columns_of
 from meterkast.pipeline.composing import BoundStream, Composing
-from meterkast.pipeline.epochs import Before
-from meterkast.pipeline.series import Series, Weights, replay_ms
+from meterkast.pipeline.recent import KEPT_MS, Recent
+from meterkast.pipeline.registers import Registers
+from meterkast.pipeline.series import Series, replay_ms
 from meterkast.ports.uplink import Binding, Uplink
-
-KEPT_MS = 3 * HOUR_MS
-"""How long minutes and closed intervals stay in memory, so that late readings can revise them."""
 
 Why = Callable[[Property, UtcMs, UtcMs], Cause]
 """Why a property has no reading in (start, end]."""
@@ -42,29 +40,6 @@ class Closed:
     closed: dict[tuple[PropertyId, int], UtcMs] = field(default_factory=dict)
 
 
-class Values(NamedTuple):
-    """A column of readings; see `Series.add`."""
-
-    weights: Weights
-    values: Sequence[int]
-    decimals: int
-
-
-class Joint:
-    """Several tables read as one, in order of time: a telegram with one line less has a layout of its own."""
-
-    def __init__(self, tables: Sequence[Weights]) -> None:
-        times = [at_ms for table in tables for at_ms in table.times]
-        self._order = sorted(range(len(times)), key=times.__getitem__)
-        self._weights = Weights([times[place] for place in self._order])
-
-    def join(self, parts: Sequence[Values]) -> Values:
-        """One property's columns of those tables as one column."""
-        decimals = max(part.decimals for part in parts)
-        values = [value * 10 ** (decimals - part.decimals) for part in parts for value in part.values]
-        return Values(self._weights, [values[place] for place in self._order], decimals)
-
-
 class Closing:
     """Knows every series, how far each is closed, and what is composed from them.
 
@@ -72,6 +47,11 @@ class Closing:
         grid: The site's wall clock.
         grace_ms: How long after its end an interval still takes readings.
         why: Names the cause of a missing interval.
+
+    Attributes:
+        registers: The registers among the series.
+        recent: What was closed of late.
+        streams: What is composed.
     """
 
     def __init__(self, grid: Grid, grace_ms: int, why: Why) -> None:
@@ -81,14 +61,11 @@ class Closing:
         self._series: dict[PropertyId, Series] = {}
         self._closed: dict[PropertyId, dict[int, UtcMs]] = {}
         self._now_ms = UtcMs(-1)
-        self._done: dict[tuple[PropertyId, int], dict[UtcMs, HalfHour]] = {}
-        self._late: set[tuple[PropertyId, int, UtcMs]] = set()
         self._begun: dict[tuple[PropertyId, int], UtcMs] = {}  # where closing began, to be kept
-        self._suspects: set[tuple[PropertyId, int, UtcMs]] = set()
-        self._changed: dict[tuple[PropertyId, int], Epoch] = {}  # epochs, to be kept
         self._retired: dict[PropertyId, UtcMs] = {}
         self._away: dict[PropertyId, tuple[UtcMs, UtcMs]] = {}  # from its retirement until it came back
-        self._before: dict[PropertyId, Before] = {}
+        self.registers = Registers(self._series)
+        self.recent = Recent(self._series, grid, grace_ms)
         self._composing = Composing(self)
         self.streams: list[BoundStream] = []
 
@@ -99,33 +76,13 @@ class Closing:
             closed: How far each length was closed before a restart.
         """
         if prop.id not in self._series:
-            self._series[prop.id] = Series(prop, self._changed)
+            self._series[prop.id] = Series(prop, self.registers.changed)
             self._closed[prop.id] = dict(closed or {})
 
     def update(self, prop: Property) -> None:
         """Its description changed: a device reports at another pace."""
         if (series := self._series.get(prop.id)) is not None:
             series.update(prop)
-
-    def load(self, epochs: Sequence[Epoch]) -> None:
-        """The epochs of before a restart, by property and number; after `know`, before anything is read."""
-        of: dict[PropertyId, list[Epoch]] = {}
-        for epoch in epochs:
-            of.setdefault(epoch.property_id, []).append(epoch)
-        for property_id, own in of.items():
-            if (series := self._series.get(property_id)) is not None:
-                series.epochs.load(own)
-
-    def seed(self, last: Sequence[HalfHour]) -> None:
-        """What registers were when they were read last, long before a restart."""
-        for one in last:
-            series = self._series.get(one.property_id)
-            if series is not None and one.value is not None and one.taken_ms is not None:
-                series.seed(one.taken_ms, one.value)
-
-    def set_limit(self, property_id: PropertyId, per_hour: int) -> None:
-        """A person's word on what a register can grow by in an hour, in its canonical unit."""
-        self._series[property_id].set_limit(per_hour)
 
     def retire(self, property_id: PropertyId, at_ms: UtcMs) -> None:
         """Close nothing more of this property after the interval that holds an instant."""
@@ -149,44 +106,9 @@ class Closing:
         over = end_ms + self._grace_ms <= self._now_ms
         return over and retired_ms is not None and (closed_ms is None or closed_ms >= retired_ms)
 
-    def closed_as(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> HalfHour | None:
-        """What an interval in memory was closed as; None where it was not closed."""
-        return self._done.get((property_id, length_ms), {}).get(end_ms)
-
-    def newest_reading(self, property_id: PropertyId) -> tuple[UtcMs, Quantity] | None:
-        """A register's newest accepted reading."""
-        return self._series[property_id].newest
-
-    def epochs_of(self, property_id: PropertyId) -> tuple[Epoch, ...]:
-        """A register's epochs, oldest first."""
-        return self._series[property_id].epochs.all
-
-    def before(self, property_id: PropertyId) -> Before | None:
-        """The register whose place this one took; None where it took none's."""
-        return self._before.get(property_id)
-
-    def join(self, property_id: PropertyId, before: Before) -> None:
-        """A property took another one's place."""
-        self._before[property_id] = before
-
     def newest_ms(self, property_id: PropertyId) -> UtcMs:
         """When the newest reading in memory was measured; -1 before the first."""
-        return self._series[property_id].newest_ms
-
-    def plausible(
-        self, property_id: PropertyId, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity
-    ) -> bool:
-        """Whether a register can have gone from one reading to another in that time."""
-        return self._series[property_id].plausible(since_ms, before, until_ms, after)
-
-    def sign(self, swap: Epoch) -> None:
-        """A register took another's place, as a person or the setting says."""
-        self._series[swap.property_id].epochs.signed(swap)
-
-    def continued(self, property_id: PropertyId, value: Quantity, number: int) -> Quantity:
-        """A reading of a register's epoch as if the counter had never broken."""
-        series = self._series[property_id]
-        return value if series.guard is None else series.epochs.continued(value, number)
+        return self._series[property_id].minutes.newest_ms
 
     def peaks(self, property_id: PropertyId, emptied_percent: int = EMPTIED_PERCENT) -> None:
         """Close this property by its maximum, and keep the maximum before each emptying.
@@ -194,7 +116,7 @@ class Closing:
         Args:
             emptied_percent: A fall by more than this share of the maximum is an emptying.
         """
-        self._series[property_id].take_peaks(emptied_percent)
+        self._series[property_id].minutes.take_peaks(emptied_percent)
 
     def also(self, property_id: PropertyId, length_ms: int, now_ms: UtcMs | None = None) -> None:
         """Close another length of a property too.
@@ -237,13 +159,6 @@ class Closing:
         self.streams.append(BoundStream(stream, uplink, bindings, composed_ms, begun))
         return composed_ms
 
-    def recall(self, half_hours: Sequence[HalfHour]) -> None:
-        """What was closed before: streams go on from there, late readings are judged by it."""
-        for one in half_hours:
-            self._done.setdefault((one.property_id, one.length_ms), {}).setdefault(one.end_ms, one)
-            if one.state is State.SUSPECT:
-                self._suspects.add((one.property_id, one.length_ms, one.end_ms))
-
     def remember(self, complete_from_ms: UtcMs) -> None:
         """Readings since then were taken in again after a restart; what is older is known in part."""
         for property_id, series in self._series.items():
@@ -256,23 +171,8 @@ class Closing:
         Args:
             replay: They were taken in before a restart, so none of them is late now.
         """
-        read: dict[PropertyId, list[Values]] = {}
-        for table in frames:
-            if not table.times or (replay and not self._needs(table)):
-                continue
-            weights = Weights(table.times)
-            for column, values in zip(table.layout, zip(*table.rows, strict=True), strict=True):
-                if column.property_id in self._series:
-                    read.setdefault(column.property_id, []).append(Values(weights, values, column.decimals))
-        joints: dict[tuple[int, ...], Joint] = {}
-        for property_id, parts in read.items():
-            one = parts[0]
-            if len(parts) > 1:
-                tables = tuple(id(part.weights) for part in parts)
-                joint = joints.get(tables)
-                if joint is None:
-                    joint = joints[tables] = Joint([part.weights for part in parts])
-                one = joint.join(parts)
+        tables = [table for table in frames if table.times and not (replay and not self._needs(table))]
+        for property_id, one in columns_of(tables, self._series):
             series = self._series[property_id]
             if HALF_HOUR_MS not in self._closed[property_id]:
                 self._begin(series, one)
@@ -312,10 +212,8 @@ class Closing:
         earliest = min(changed)
         for length_ms, closed_ms in self._closed[property_id].items():
             if earliest <= closed_ms:
-                for minute_end in changed:
-                    if minute_end <= closed_ms:
-                        end_ms = self._grid.end_of(UtcMs(minute_end), length_ms)
-                        self._late.add((property_id, length_ms, end_ms))
+                late = [minute_end for minute_end in changed if minute_end <= closed_ms]
+                self.recent.mark_late(property_id, length_ms, late)
 
     def close(self, now_ms: UtcMs) -> Closed:
         """All that is due: intervals whose time and grace have passed, revisions, and what they compose."""
@@ -323,15 +221,14 @@ class Closing:
         done = Closed(closed=self._begun)
         self._begun = {}
         self._now_ms = now_ms
-        self._settle(now_ms)
-        self._revise(done)
+        self.recent.settle(now_ms)
+        done.half_hours += self.recent.revise()
         for property_id, lengths in self._closed.items():
             for length_ms in lengths:
                 self._close_series(self._series[property_id], length_ms, now_ms, done)
         for bound in self.streams:
             self._composing.compose(bound, done)
-        done.epochs = [self._changed[key] for key in sorted(self._changed)]
-        self._changed.clear()
+        done.epochs = self.registers.take_changed()
         if done.closed or done.composed:
             self._forget()
         return done
@@ -346,12 +243,10 @@ class Closing:
             if (retired_ms := self._retired.get(series.prop.id)) is not None and start_ms >= retired_ms:
                 break
             over = now_ms >= end_ms + self._grace_ms
-            if not over or (now_ms < end_ms + self._grace_ms + late_ms and series.newest_ms < end_ms):
+            if not over or (now_ms < end_ms + self._grace_ms + late_ms and series.minutes.newest_ms < end_ms):
                 break
             closed = series.close(start_ms, end_ms, length_ms, partial(self._cause, series, start_ms, end_ms))
-            self._done.setdefault(key, {})[end_ms] = closed
-            if closed.state is State.SUSPECT:
-                self._suspects.add((*key, end_ms))
+            self.recent.put(closed)
             done.half_hours.append(closed)
             done.closed[key] = lengths[length_ms] = end_ms
 
@@ -366,112 +261,31 @@ class Closing:
         if (
             cause is Cause.METER_SILENT
             and fresh_ms > end_ms - start_ms
-            and series.reported(end_ms - fresh_ms, start_ms)
+            and series.minutes.reported(end_ms - fresh_ms, start_ms)
         ):
             return Cause.NOT_DUE
         return cause
-
-    def _revise(self, done: Closed) -> None:
-        late, self._late = self._late, set()
-        for property_id, length_ms, end_ms in sorted(late):
-            known = self._done.get((property_id, length_ms), {}).get(end_ms)
-            if known is not None:
-                self._revise_one(known, done)
-
-    def _revise_one(self, known: HalfHour, done: Closed) -> None:
-        series = self._series[known.property_id]
-        start_ms = self._grid.start_of(known.end_ms, known.length_ms)
-        suspect = known.state is State.SUSPECT
-        # A suspect one had no other readings, so that nothing it was made of can be forgotten.
-        if start_ms < series.complete_from_ms and not suspect:
-            return  # part of what it was made of is no longer in memory
-        cause = known.cause or (_doubt(series, known) if suspect else Cause.METER_SILENT)
-        newer = series.close(start_ms, known.end_ms, known.length_ms, lambda: cause)
-        if not newer.same_value(known) or (suspect and newer.state is not State.SUSPECT):
-            revision = known.revised(newer)
-            self._done[known.property_id, known.length_ms][known.end_ms] = revision
-            done.half_hours.append(revision)
-
-    def _settle(self, now_ms: UtcMs) -> None:
-        """Doubtful readings that nothing confirmed in time are outliers; what was suspect is decided then."""
-        for series in self._series.values():
-            if series.guard is not None and series.guard.oldest_held_ms is not None:
-                patience_ms = series.guard.wait_ms + series.prop.description.late_ms + self._grace_ms
-                series.guard.expire(UtcMs(now_ms - patience_ms))
-        for key in list(self._suspects):
-            property_id, length_ms, end_ms = key
-            known = self.closed_as(property_id, length_ms, end_ms)
-            if known is None or known.state is not State.SUSPECT:
-                self._suspects.discard(key)
-                continue
-            guard = self._series[property_id].guard
-            if guard is None or not guard.doubtful_in(self._grid.start_of(end_ms, length_ms), end_ms):
-                self._late.add(key)
 
     def _forget(self) -> None:
         behind: dict[tuple[PropertyId, int], UtcMs] = {}
         for bound in self.streams:
             if bound.held_ms is not None:
                 continue  # that may take weeks; the store has it
-            for property_id in self._with_predecessors(bound.stream.properties):
+            for property_id in self.registers.with_predecessors(bound.stream.properties):
                 key = property_id, bound.stream.length_ms
                 behind[key] = min(bound.composed_ms, behind.get(key, bound.composed_ms))
         for property_id, lengths in self._closed.items():
             for length_ms, closed_ms in lengths.items():
                 key = property_id, length_ms
                 until_ms = min(closed_ms, behind.get(key, closed_ms)) - KEPT_MS
-                kept = self._done.get(key, {})
-                for end_ms in [
-                    end for end, one in kept.items() if end <= until_ms and one.state is not State.SUSPECT
-                ]:
-                    del kept[end_ms]
+                self.recent.forget(property_id, length_ms, until_ms)
             if lengths:
                 self._series[property_id].forget(UtcMs(min(lengths.values()) - KEPT_MS))
 
-    def _with_predecessors(self, properties: Sequence[PropertyId]) -> Iterator[PropertyId]:
-        """Those properties, and the registers whose place they took."""
-        for property_id in properties:
-            yield property_id
-            if (before := self.before(property_id)) is not None:
-                yield from self._with_predecessors((before.property_id,))
-
     def all_of(self, stream: Stream) -> list[PropertyId]:
         """The properties of a stream, and the registers whose place they took."""
-        return list(dict.fromkeys(self._with_predecessors(stream.properties)))
-
-    def newest(self, property_id: PropertyId) -> HalfHour | None:
-        """The newest closed half-hour of a property that is in memory."""
-        kept = self._done.get((property_id, HALF_HOUR_MS))
-        return kept[max(kept)] if kept else None
+        return list(dict.fromkeys(self.registers.with_predecessors(stream.properties)))
 
     def failed(self) -> set[tuple[str, str]]:
         """(uplink, stream) whose next interval the uplink's code cannot compose; it is tried each minute."""
         return {(one.stream.uplink, one.stream.name) for one in self.streams if one.failed}
-
-    def outliers(self) -> int:
-        """Readings of registers that were dropped since the start: they did not follow the others."""
-        return sum(series.guard.outliers for series in self._series.values() if series.guard is not None)
-
-    def restarts(self) -> dict[PropertyId, int]:
-        """Registers that began again, and how often since the start."""
-        return {
-            property_id: series.guard.restarts
-            for property_id, series in self._series.items()
-            if series.guard is not None and series.guard.restarts
-        }
-
-    def jumps(self) -> dict[PropertyId, int]:
-        """Registers that went on at a much higher value, and how often since the start."""
-        return {
-            property_id: series.guard.jumps
-            for property_id, series in self._series.items()
-            if series.guard is not None and series.guard.jumps
-        }
-
-
-def _doubt(series: Series, known: HalfHour) -> Cause:
-    """Why a suspect half-hour was none: what was read in it was too low, or too high."""
-    newest = series.newest
-    assert known.value is not None
-    low = newest is not None and known.value.decimal() < newest[1].decimal()
-    return Cause.COUNTER_RESET if low else Cause.COUNTER_JUMPED

@@ -94,7 +94,7 @@ class Composing:
         closing = self._closing
         if not closing.is_closed(property_id, length_ms, end_ms):
             return False
-        before = closing.before(property_id)
+        before = closing.registers.before(property_id)
         return before is None or self._settled(before.property_id, length_ms, end_ms)
 
     def _value(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> HalfHour:
@@ -114,8 +114,8 @@ class Composing:
         )
 
     def _found(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> HalfHour | None:
-        own = self._closing.closed_as(property_id, length_ms, end_ms)
-        before = self._closing.before(property_id)
+        own = self._closing.recent.closed_as(property_id, length_ms, end_ms)
+        before = self._closing.registers.before(property_id)
         if before is None or (own is not None and own.value is not None and end_ms >= before.until_ms):
             return own
         # Before the swap, or in the interval across it while the new meter had not been read yet.
@@ -127,5 +127,5 @@ class Composing:
     def _continued(self, one: HalfHour) -> HalfHour:
         if one.value is None:
             return one
-        value = self._closing.continued(one.property_id, one.value, one.epoch)
+        value = self._closing.registers.continued(one.property_id, one.value, one.epoch)
         return one if value is one.value else replace(one, value=value)

@@ -175,10 +175,12 @@ class Examiner:
         refused = dict(self._intake.refused) | dict(self._clock.refused)
         if self._intake.off_stamps:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
-        if outliers := self._closing.outliers():
+        if outliers := self._closing.registers.outliers():
             refused["register's reading does not follow the others"] = outliers
-        if self._keeper.dropped_blocks:
-            refused["samples of a minute dropped: the disk refused for hours"] = self._keeper.dropped_blocks
+        if self._keeper.unsaved.dropped_blocks:
+            refused["samples of a minute dropped: the disk refused for hours"] = (
+                self._keeper.unsaved.dropped_blocks
+            )
         return refused
 
     def _driver(self, supervisor: Supervisor) -> DriverHealth:
@@ -220,14 +222,15 @@ class Examiner:
             Problem(severity="attention", where="storage", what=what, do=do) for what, do in storage.notices
         ]
         if storage.problem:
+            waiting = len(self._keeper.unsaved)
             problems.append(
                 Problem(
                     severity="problem",
                     where="storage",
                     what=storage.problem,
                     do=(
-                        f"{self._keeper.unsaved} transactions wait in memory and are tried again each minute."
-                        if self._keeper.unsaved
+                        f"{waiting} transactions wait in memory and are tried again each minute."
+                        if waiting
                         else ""
                     ),
                 )
@@ -246,10 +249,10 @@ class Examiner:
     def _register_problems(self) -> list[Problem]:
         found = [
             (property_id, f"began again at a lower value ({_times(count)} since the start)", _REPLACED)
-            for property_id, count in self._closing.restarts().items()
+            for property_id, count in self._closing.registers.restarts().items()
         ] + [
             (property_id, f"went on at a much higher value ({_times(count)} since the start)", _COMPARE)
-            for property_id, count in self._closing.jumps().items()
+            for property_id, count in self._closing.registers.jumps().items()
         ]
         problems = []
         for property_id, what, do in found:

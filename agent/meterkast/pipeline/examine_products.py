@@ -144,7 +144,7 @@ class ProductExaminer:
 
     def _property(self, prop: Property, latest: Latest | None, now_ms: UtcMs) -> PropertyHealth:
         age_ms = None if latest is None else max(0, now_ms - latest.at_ms)
-        half_hour = self._closing.newest(prop.id)
+        half_hour = self._closing.recent.newest(prop.id)
         return PropertyHealth(
             id=prop.id,
             key=prop.key,

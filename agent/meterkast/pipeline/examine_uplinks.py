@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from meterkast.model.delivery import StreamStatus
 from meterkast.model.time import HALF_HOUR_MS
+from meterkast.pipeline.beginning import FIRST_READING
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.health import Problem, QuarantinedItem, StreamHealth, UplinkHealth
-from meterkast.pipeline.keeping import FIRST_READING, Keeper
+from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.pace import longest_s
 from meterkast.ports.store import Store
 
@@ -40,7 +41,7 @@ class UplinkExaminer:
                 key = name, wanted.name
                 status = statuses.get(key)
                 state = delivery.stream_state(wanted.name)
-                waiting_for = self._keeper.waiting_for.get(key, ())
+                waiting_for = self._keeper.beginning.waiting_for.get(key, ())
                 streams.append(
                     StreamHealth(
                         name=wanted.name,
@@ -65,9 +66,9 @@ class UplinkExaminer:
             found.append(
                 UplinkHealth(
                     name=name,
-                    state=delivery.state,
-                    detail=delivery.detail,
-                    hint=delivery.hint,
+                    state=delivery.breaker.state,
+                    detail=delivery.breaker.detail,
+                    hint=delivery.breaker.hint,
                     backlog=sum(status.pending for status in own),
                     half_hours=max((_half_hours(status, lengths) for status in own), default=0),
                     left_s=delivery.left_s(),
@@ -75,12 +76,12 @@ class UplinkExaminer:
                     last_acknowledged_ms=delivery.last_acknowledged_ms,
                     last_receipt=delivery.last_receipt,
                     delivered=delivery.delivered,
-                    failures=delivery.failures,
-                    retry_at_ms=delivery.retry_at_ms if delivery.detail else None,
+                    failures=delivery.breaker.failures,
+                    retry_at_ms=delivery.breaker.retry_at_ms if delivery.breaker.detail else None,
                     streams=tuple(streams),
                     quarantined=tuple(
                         QuarantinedItem(id=item.id, stream=item.stream, at_ms=item.at_ms, words=item.words)
-                        for item in delivery.quarantined
+                        for item in delivery.refusals.quarantined
                     ),
                 )
             )

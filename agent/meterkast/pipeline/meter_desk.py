@@ -183,8 +183,8 @@ class MeterDesk:
         )
 
     def _register(self, prop: Property) -> RegisterView:
-        newest = self._meters.closing.newest_reading(prop.id)
-        epochs = self._meters.closing.epochs_of(prop.id)
+        newest = self._meters.closing.registers.newest(prop.id)
+        epochs = self._meters.closing.registers.epochs_of(prop.id)
         return RegisterView(
             key=prop.key,
             newest="" if newest is None else face(prop, newest[1]),
@@ -214,7 +214,7 @@ class MeterDesk:
 
 
 def _sent(meters: Meters, prop: Property, swap: Epoch, *, continues: bool) -> str:
-    newest = meters.closing.newest_reading(prop.id)
+    newest = meters.closing.registers.newest(prop.id)
     shown = swap.first if newest is None else newest[1]
     if not continues:
         return f"as the new meter shows it, {face(prop, shown)} now"

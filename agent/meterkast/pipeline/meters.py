@@ -163,7 +163,7 @@ class Meters:
         # say when it was hung.
         read_ms = grid.end_of(UtcMs(max(plan.at_ms, self.first_ms(plan.new) or plan.at_ms)))
         for epoch in plan.epochs:
-            self.closing.sign(epoch)
+            self.closing.registers.sign(epoch)
         self._put(
             replace(self.life(plan.new), replaces=plan.old, signed_ms=now_ms, retired_ms=None, sure=True)
         )
@@ -221,7 +221,7 @@ class Meters:
         first = [
             epochs[0].at_ms
             for prop in self.registers(product_id).values()
-            if (epochs := self.closing.epochs_of(prop.id))
+            if (epochs := self.closing.registers.epochs_of(prop.id))
         ]
         return min(first, default=None)
 
@@ -276,12 +276,12 @@ class Meters:
         swaps: list[Epoch] = [
             epochs[0]
             for prop in self.registers(new).values()
-            if (epochs := self.closing.epochs_of(prop.id)) and epochs[0].predecessor is not None
+            if (epochs := self.closing.registers.epochs_of(prop.id)) and epochs[0].predecessor is not None
         ]
         if swaps:
             for prop in self.of(old):
                 if (follower := self.follower(prop.id, new)) is not None:
-                    self.closing.join(follower.id, Before(prop.id, swaps[0].at_ms))
+                    self.closing.registers.join(follower.id, Before(prop.id, swaps[0].at_ms))
 
     def _put(self, life: Life) -> None:
         if self._lives.get(life.product_id) != life:

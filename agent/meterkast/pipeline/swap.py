@@ -73,9 +73,9 @@ def plan_swap(
         )
     taken_ms = first_ms if at_ms is None else at_ms
     _check_time(meters, old, taken_ms, first_ms)
-    epochs = []
+    registers, epochs = meters.closing.registers, []
     for key in shared:
-        if not meters.closing.epochs_of(news[key].id) or meters.closing.newest_reading(olds[key].id) is None:
+        if not registers.epochs_of(news[key].id) or registers.newest(olds[key].id) is None:
             continue
         epochs.append(
             _epoch(meters, olds[key], news[key], taken_ms, by, old_faces.get(key), new_faces.get(key))
@@ -124,7 +124,7 @@ def _check_time(meters: Meters, old: ProductId, at_ms: UtcMs, first_ms: UtcMs) -
     last = [
         newest[0]
         for prop in meters.registers(old).values()
-        if (newest := meters.closing.newest_reading(prop.id)) is not None
+        if (newest := meters.closing.registers.newest(prop.id)) is not None
     ]
     last_ms = max(last, default=UtcMs(0))
     if at_ms > first_ms:
@@ -149,11 +149,11 @@ def _epoch(
     old_face: str | None,
     new_face: str | None,
 ) -> Epoch:
-    closing = meters.closing
-    newest = closing.newest_reading(old.id)
+    registers = meters.closing.registers
+    newest = registers.newest(old.id)
     assert newest is not None
     last_ms, read = newest
-    begun = closing.epochs_of(new.id)[0]
+    begun = registers.epochs_of(new.id)[0]
     last = read if old_face is None else _quantity(old, old_face)
     first = begun.first if new_face is None else _quantity(new, new_face)
     if difference(last, read).whole < 0:
@@ -170,13 +170,13 @@ def _epoch(
         (old, last_ms, read, at_ms, last),
         (new, at_ms, first, begun.at_ms, begun.first),
     ):
-        if not closing.plausible(prop.id, since_ms, before, until_ms, after):
+        if not registers.plausible(prop.id, since_ms, before, until_ms, after):
             raise RefusedError(
                 f"{prop.key}: from {face(prop, before)} to {face(prop, after)} is more than the connection "
                 f"carries between {iso_utc(since_ms)} and {iso_utc(until_ms)}",
                 hint="Mind the unit of the reading; if it is right, set [[limits]] for this meter.",
             )
-    carried = closing.continued(old.id, last, closing.epochs_of(old.id)[-1].number)
+    carried = registers.continued(old.id, last, registers.epochs_of(old.id)[-1].number)
     return Epoch(
         property_id=new.id,
         number=begun.number,

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
@@ -35,9 +33,8 @@ from zwave_js_server.model.node import Node
 from zwave_js_server.model.version import VersionInfo
 
 from meterkast_drivers.zwave import why
+from meterkast_drivers.zwave.oddities import Oddities
 from meterkast_drivers.zwave.place import Place
-
-log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 16 * 2**20
 """The largest message describes the whole network: 8 KB a simulated device, ten times that for a rich one."""
@@ -53,15 +50,6 @@ GOODBYE_S = 1.0
 
 STOPPED_S = 20.0
 """For so long the gateway itself may stand still; the launcher gives it up after as long."""
-
-_MOST_KINDS = 200
-"""Kinds of odd things that are told apart in the log."""
-
-_COUNTERS = ("messages", "unknown events", "odd messages", "failed handlers", "nodes not understood")
-
-_VALUE_ID = ("commandClass", "endpoint", "property", "propertyKey")
-
-_NO_EVENT: Mapping[str, Any] = {}
 
 _END = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
 
@@ -90,17 +78,17 @@ class SafeClient(Client):
         session: Its connector fits `place`.
 
     Attributes:
-        counters: "messages", "unknown events", "odd messages", "failed handlers", "nodes not understood".
+        counters: See `Oddities`.
         heard_at: When the newest message came, in the loop's time.
     """
 
     def __init__(self, place: Place, session: aiohttp.ClientSession) -> None:
         super().__init__(place.url, session)
-        self.counters: Counter[str] = Counter(dict.fromkeys(_COUNTERS, 0))
+        self._oddities = Oddities()
+        self.counters = self._oddities.counters
         self.heard_at = 0.0
         self._awake_at = 0.0
         self._place = place
-        self._told: set[str] = set()
         self._socket: aiohttp.ClientWebSocketResponse[bool] | None = None
 
     async def connect(self) -> None:
@@ -171,7 +159,7 @@ class SafeClient(Client):
         while True:
             message = await self._next()
             if message.get("type") != "result" or message.get("messageId") != command:
-                self._odd("before the answer", str(message.get("type")))
+                self._oddities.message("before the answer", str(message.get("type")))
                 continue
             if not message.get("success"):
                 raise why.refused_start(self._place, command, message)
@@ -198,7 +186,7 @@ class SafeClient(Client):
                 nodes[node.node_id] = node
             except Exception as error:  # one device's odd description must not hide the others
                 number = data.get("nodeId") if isinstance(data, dict) else None
-                self._count("nodes not understood", f"node {number}", error)
+                self._oddities.count("nodes not understood", f"node {number}", error)
             await asyncio.sleep(0)
         if progress and isinstance(progress, dict):
             controller["rebuildRoutesProgress"] = {
@@ -253,11 +241,11 @@ class SafeClient(Client):
             try:
                 message = _decoded(frame.data)
             except (ValueError, RecursionError) as error:
-                self._odd("not JSON", type(error).__name__)
+                self._oddities.message("not JSON", type(error).__name__)
                 continue
             if isinstance(message, dict):
                 return message
-            self._odd("not a JSON object", type(message).__name__)
+            self._oddities.message("not a JSON object", type(message).__name__)
 
     def _handle_incoming_message(self, msg: dict[str, Any]) -> None:
         kind = msg.get("type")
@@ -267,11 +255,11 @@ class SafeClient(Client):
             elif kind == "result":
                 self._answer(msg)
             else:
-                self._odd("type", str(kind))
+                self._oddities.message("type", str(kind))
         except Exception as error:  # whatever a message holds, it must not end the connection
             event = msg.get("event")
             told = event if isinstance(event, dict) else {}
-            self._count("odd messages", str(told.get("event", kind)), error, told)
+            self._oddities.count("odd messages", str(told.get("event", kind)), error, told)
 
     def _answer(self, msg: dict[str, Any]) -> None:
         try:
@@ -289,14 +277,14 @@ class SafeClient(Client):
         targets: dict[str, EventBase | None] = {"controller": controller, "driver": self.driver}
         target = controller.nodes.get(data["nodeId"]) if source == "node" else targets[source]
         if target is None:
-            self._count("odd messages", f"of an unknown node: {name}", event=data)
+            self._oddities.count("odd messages", f"of an unknown node: {name}", event=data)
             return
         handler = getattr(target, f"handle_{name.replace(' ', '_')}", None)
         listeners = target._listeners.get(name, ())
         if handler is not None:
             handler(Event(type=name, data=data))
         elif not listeners:
-            self._count("unknown events", name, event=data)
+            self._oddities.count("unknown events", name, event=data)
             return
         if source != "driver":
             data[source] = target
@@ -304,7 +292,7 @@ class SafeClient(Client):
             try:
                 listener(data)
             except Exception as error:  # a fault of ours must cost neither the connection nor other handlers
-                self._count("failed handlers", name, error, data)
+                self._oddities.count("failed handlers", name, error, data)
 
     async def async_send_command(
         self, message: dict[str, Any], require_schema: int | None = None
@@ -328,37 +316,6 @@ class SafeClient(Client):
         """Say goodbye if the connection stands; nothing may read any more."""
         if self._socket is not None:
             await self._socket.close()
-
-    def _odd(self, kind: str, detail: str) -> None:
-        self._count("odd messages", f"{kind}: {detail}")
-
-    def _count(
-        self, counter: str, kind: str, error: Exception | None = None, event: Mapping[str, Any] = _NO_EVENT
-    ) -> None:
-        """Count it; the first of each kind is told in the log, with the device that it came from."""
-        self.counters[counter] += 1
-        key = f"{counter}, {kind}" if error is None else f"{counter}, {kind}, {type(error).__name__}"
-        if key in self._told or len(self._told) >= _MOST_KINDS:
-            return
-        self._told.add(key)
-        level = logging.INFO if counter == "unknown events" else logging.WARNING
-        # Only a handler of ours that fails is worth a traceback.
-        trace = error if counter == "failed handlers" else None
-        log.log(
-            level,
-            "Z-Wave: %s",
-            counter,
-            exc_info=trace,
-            extra={"kind": kind[:200], "reason": repr(error)[:200], "of": _origin(event)},
-        )
-
-
-def _origin(event: Mapping[str, Any]) -> str:
-    """The device and value that an event tells of, as far as it says so."""
-    args = event.get("args")
-    value = args if isinstance(args, dict) else {}
-    told = (event.get("nodeId"), *(value.get(key) for key in _VALUE_ID))
-    return "-".join(str(part) for part in told if part is not None)[:200]
 
 
 def _decoded(text: bytes) -> Any:

@@ -26,9 +26,10 @@ from meterkast_drivers.zwave.inclusion import Inclusion, Replacement
 from meterkast_drivers.zwave.job import EndedError, Job, Patience
 from meterkast_drivers.zwave.latecomers import Latecomers
 from meterkast_drivers.zwave.link import Link, NotAnsweredError
-from meterkast_drivers.zwave.means import Means, Restart, find_product, stop_looking
+from meterkast_drivers.zwave.means import Means, Restart, find_product
 from meterkast_drivers.zwave.order import ORDERS, check
 from meterkast_drivers.zwave.repair import Backup, Healing, Interview
+from meterkast_drivers.zwave.tidying import Tidying
 
 log = logging.getLogger(__name__)
 
@@ -73,20 +74,12 @@ WORK: dict[JobKind, Any] = {
 _OPEN_STICK = frozenset({"include", "exclude", "replace"})
 # These make the stick look for devices.
 
-_LOOKING = ("inclusion started", "exclusion started")
-
-_DO = "It is told to stop again by itself; if this stays so, pull the stick out and plug it in again."
-
-STILL_LOOKING = (
-    "The stick may still be looking for devices, so that whoever is near can add or take out one. " + _DO
-)
-
 
 class Installation:
     """Begins, keeps and ends jobs.
 
     Attributes:
-        problem: What an operator has to know of the stick now; empty when all is well.
+        tidying: Ends what jobs may leave the stick doing.
     """
 
     def __init__(
@@ -103,7 +96,6 @@ class Installation:
         self._devices, self._inventory, self._clock = devices, inventory, clock
         self._quiet, self._restart = quiet, restart_server
         self._patience = patience
-        self.problem = ""
         self._backups = Backups(folder, clock)
         self._meant = Meant(devices)
         self._link: Link | None = None
@@ -111,9 +103,7 @@ class Installation:
         self._numbers = 0
         self._work: asyncio.Task[tuple[str, str]] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._tidying: asyncio.Task[None] | None = None
-        self._again: asyncio.TimerHandle | None = None
-        self._may_look_later = False
+        self.tidying = Tidying(devices, patience, lambda: self._running is not None)
         self._latecomers = Latecomers(devices, inventory, self._meant, patience)
         self._starting = asyncio.Lock()
 
@@ -125,16 +115,13 @@ class Installation:
         """A new connection; nothing may be awaited here."""
         self._link = link
         self._latecomers.attach(link)
-        for event in _LOOKING:
-            link.driver.controller.on(event, lambda _: self._looks(link))
-        self._tidy(link)
+        self.tidying.attach(link)
 
     def detach(self) -> None:
         """The connection is gone; a job hears that by itself."""
         self._link = None
         self._latecomers.detach()
-        if self._tidying is not None:
-            self._tidying.cancel()
+        self.tidying.detach()
 
     async def close(self) -> None:
         """The gateway stops: so does the job."""
@@ -160,8 +147,7 @@ class Installation:
             request = replace(request, code="".join(request.code.split()), pin=request.pin.strip())
             check(request)
             product = await self._product(request)
-            assert self._tidying is not None
-            await asyncio.wait({self._tidying})  # it would stop what this job begins
+            await self.tidying.ended()  # it would stop what this job begins
             means = Means(
                 link=link,
                 devices=self._devices,
@@ -234,46 +220,6 @@ class Installation:
         self._work.cancel()
         await asyncio.wait({self._task}, timeout=within_s)
 
-    def _tidy(self, link: Link) -> None:
-        """Nobody knows of a job now: a stick that looks for devices was left so."""
-        self._tidying = asyncio.create_task(self._shut(link), name="zwave tidying")
-
-    async def _shut(self, link: Link) -> None:
-        """The stick must not go on looking for devices: whoever is near could add or take out one."""
-        try:
-            stopped, why = await stop_looking(link, self._patience.command_s)
-        except LinkLostError:
-            return  # done at the next connection
-        if stopped:
-            log.warning("the stick was left looking for devices; it was stopped")
-        if why and not self.problem:
-            self._devices.counters["stick not stopped"] += 1
-            log.warning("the stick may still be looking for devices", extra={"reason": why, "do": _DO})
-        elif self.problem and not why:
-            log.info("the stick no longer looks for devices")
-        self.problem = STILL_LOOKING if why else ""
-        if why:
-            self._stop_later(link)
-
-    def _stop_later(self, link: Link) -> None:
-        if self._again is not None:
-            self._again.cancel()
-        self._again = asyncio.get_running_loop().call_later(self._patience.again_s, self._stop_again, link)
-
-    def _stop_again(self, link: Link) -> None:
-        if self._link is not link:
-            return  # done at the next connection
-        if self._running is not None:
-            self._stop_later(link)  # now it may look on purpose
-        else:
-            self._tidy(link)
-
-    def _looks(self, link: Link) -> None:
-        """An order that was not answered in time may be carried out after its job."""
-        if self._may_look_later and self._running is None:
-            self._may_look_later = False
-            self._tidy(link)
-
     async def _product(self, request: JobRequest) -> Product | None:
         """The product of the order; made where it is a new name."""
         if request.kind == "replace" and request.node is not None:
@@ -302,8 +248,8 @@ class Installation:
         try:
             word, sentence, done, prefix = await self._outcome(job, work, running)
             if not done and job.request.kind in _OPEN_STICK:
-                await self._shut(means.link)
-                sentence = f"{sentence} {self.problem}".rstrip()
+                await self.tidying.shut(means.link)
+                sentence = f"{sentence} {self.tidying.problem}".rstrip()
             await job.end(word, sentence, done=done, prefix=prefix)
         finally:
             self._quiet.resume()
@@ -312,13 +258,13 @@ class Installation:
         self, job: Job, work: Work, running: asyncio.Task[tuple[str, str]]
     ) -> tuple[str, str, bool, str]:
         """The word, the sentence, whether it was done, and the word's prefix where it is another."""
-        self._may_look_later = False
+        self.tidying.may_look_later = False
         try:
             word, sentence = await running
         except asyncio.CancelledError:
             return "aborted", await _abort(job, work), False, ""
         except EndedError as error:
-            self._may_look_later = error.word == "busy" and job.request.kind in _OPEN_STICK
+            self.tidying.may_look_later = error.word == "busy" and job.request.kind in _OPEN_STICK
             return error.word, error.sentence, False, error.prefix
         except LinkLostError as error:
             return (
@@ -329,7 +275,7 @@ class Installation:
                 "",
             )
         except NotAnsweredError as error:
-            self._may_look_later = job.request.kind in _OPEN_STICK
+            self.tidying.may_look_later = job.request.kind in _OPEN_STICK
             return "busy", _sentence(error), False, ""
         except RefusedError as error:
             return "proto_fail", _sentence(error), False, ""

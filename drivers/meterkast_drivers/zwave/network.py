@@ -98,7 +98,7 @@ class ZwaveNetwork:
     @property
     def problem(self) -> str:
         """What an operator has to know of the stick now; empty when all is well."""
-        return self._installation.problem
+        return self._installation.tidying.problem
 
     def jobs(self) -> Sequence[JobView]:
         """The jobs since the start, newest last."""

@@ -166,7 +166,9 @@ async def _settled(core: Core) -> None:
     end_s = time.monotonic() + _SETTLE_S
     while any(status.pending for status in core.store.streams().values()):
         if time.monotonic() > end_s:
-            raise RuntimeError(f"not delivered: {[d.detail for d in core.gateway.deliveries.values()]}")
+            raise RuntimeError(
+                f"not delivered: {[d.breaker.detail for d in core.gateway.deliveries.values()]}"
+            )
         await asyncio.sleep(0.0005)
 
 

@@ -64,7 +64,7 @@ async def test_a_restart_reads_nothing_again_from_before_where_registers_go_on(s
     async with site() as it:
         await minutes(it, 60)
         assert [one.kind for one in await it.store.epochs()] == [Break.FIRST]
-        assert it.gateway.closing.outliers() == 0
+        assert it.gateway.closing.registers.outliers() == 0
 
 
 async def test_the_hours_in_which_it_was_off_are_missing_for_that_reason(
@@ -111,11 +111,11 @@ async def test_what_the_disk_refuses_waits_and_is_kept_later(
         await it.minutes(20)
         keep = fill_disk(it, monkeypatch)
         await it.minutes(45)
-        assert it.gateway.keeper.unsaved == 45
+        assert len(it.gateway.keeper.unsaved) == 45
         assert await it.half_hours() == []
         monkeypatch.setattr(it.store, "keep", keep)
         await it.minutes(1)
-        assert it.gateway.keeper.unsaved == 0
+        assert len(it.gateway.keeper.unsaved) == 0
         assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59]
         assert await it.samples() == 66
 
@@ -127,7 +127,7 @@ async def test_a_disk_that_refuses_for_long_costs_samples_and_never_half_hours(
         await it.minutes(2)
         keep = fill_disk(it, monkeypatch)
         await it.minutes(6 * 60)
-        assert it.gateway.keeper.dropped_blocks == 120
+        assert it.gateway.keeper.unsaved.dropped_blocks == 120
         monkeypatch.setattr(it.store, "keep", keep)
         await it.minutes(1)
         assert [one.value and one.value.whole for one in await it.half_hours()] == list(range(29, 360, 30))

@@ -104,12 +104,12 @@ if INSIDE in os.environ:  # the test above runs it, with mounts of its own
             await it.minutes(35)
             card().fail()
             await it.minutes(70)
-            assert it.gateway.keeper.unsaved == 70
+            assert len(it.gateway.keeper.unsaved) == 70
             problems = it.problems()
             assert "read-only" in problems, problems
             card(card().copied(tmp_path_factory.mktemp("images") / "new"))
             await it.minutes(1)
-            assert it.gateway.keeper.unsaved == 0
+            assert len(it.gateway.keeper.unsaved) == 0
             assert [one.value and one.value.whole for one in await it.half_hours()] == [29, 59, 89]
             assert await it.samples() == 106
             assert len(await it.payloads("half")) == 3

@@ -23,7 +23,7 @@ async def test_stick_left_looking_stops_when_a_gateway_is_there_again(site: Any)
     assert await link.driver.controller.async_begin_exclusion()
     site.network.detach()
     site.network.attach(link)
-    tidying = site.network._installation._tidying
+    tidying = site.network._installation.tidying.task
     await asyncio.wait_for(asyncio.shield(tidying), LIMIT_S)
     assert not await link.driver.controller.async_stop_exclusion()
 

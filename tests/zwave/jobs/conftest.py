@@ -186,7 +186,7 @@ class Site:
         self.link.driver.controller.on("node removed", self._removed)
         self.network.attach(self.link)  # type: ignore[arg-type]
         async with asyncio.timeout(LIMIT_S):
-            await self.installation._tidying
+            await self.installation.tidying.task
         return self.link
 
     def _added(self, heard: dict[str, Any]) -> None:

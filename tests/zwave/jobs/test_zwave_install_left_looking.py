@@ -93,8 +93,8 @@ async def test_a_job_that_looks_on_purpose_is_left_alone_meanwhile(site: Any) ->
     site.server.looking = {"inclusion"}
     site.server.told.clear()
     for _ in range(3):  # it would be told to stop at each of these
-        timer = site.installation._again
-        await site.wait_for(lambda timer=timer: site.installation._again is not timer)
+        timer = site.installation.tidying._again
+        await site.wait_for(lambda timer=timer: site.installation.tidying._again is not timer)
     assert site.server.told == []
     assert site.server.looking == {"inclusion"}
 
@@ -129,7 +129,7 @@ async def test_what_was_left_is_stopped_at_the_next_connection(site: Any) -> Non
     site.server.answers["controller.stop_inclusion"] = REFUSED
     await site.connect()
     site.network.detach()
-    told, timer = list(site.server.told), site.installation._again
+    told, timer = list(site.server.told), site.installation.tidying._again
     await site.wait_for(lambda: asyncio.get_running_loop().time() > timer.when() + 0.01)
     assert site.server.told == told
     del site.server.answers["controller.stop_inclusion"]

@@ -1,0 +1,91 @@
+"""A start takes up what the last run had in memory: the readings of its open minutes, and what it closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from meterkast.model.datatypes import Kind
+from meterkast.model.half_hour import RowKey, unreadable
+from meterkast.model.product import Property, PropertyId
+from meterkast.model.time import HOUR_MS, UtcMs
+from meterkast.pipeline.boots import newest_of
+from meterkast.pipeline.closing import Closing
+from meterkast.pipeline.outages import Outages
+from meterkast.pipeline.recent import KEPT_MS
+from meterkast.pipeline.series import replay_ms
+from meterkast.ports.store import Store
+
+_FOREVER = UtcMs(1 << 62)
+
+
+class Replaying:
+    """Brings what the store has back into memory.
+
+    Args:
+        properties: All that are known; the keeper's own.
+    """
+
+    def __init__(
+        self, store: Store, closing: Closing, outages: Outages, properties: Mapping[PropertyId, Property]
+    ) -> None:
+        self._store = store
+        self._closing = closing
+        self._outages = outages
+        self._properties = properties
+
+    async def replay(
+        self,
+        closed: Mapping[PropertyId, Mapping[int, UtcMs]],
+        oldest_ms: UtcMs,
+        unclosed_ms: UtcMs | None,
+    ) -> None:
+        """Read again what was read since the open minutes began, and recall what was closed.
+
+        Args:
+            closed: How far each length of each property is closed.
+            oldest_ms: The oldest of those ends.
+            unclosed_ms: Where readings begin that were never closed; they are left out.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        # A property that no longer reports must not make every start read a year of samples again.
+        newest_ms = max(end for lengths in closed.values() for end in lengths.values())
+        fresh_ms = max(prop.description.fresh_ms for prop in self._properties.values())
+        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - replay_ms(fresh_ms))
+        last_ms: int = newest_ms
+        await self._seed(closed, since_ms)
+        async for frames in self._store.samples(since_ms):
+            if unclosed_ms is not None and newest_of(frames) >= unclosed_ms:
+                continue  # it may be weeks: it is closed block by block
+            self._closing.feed(frames, replay=True)
+            last_ms = max(last_ms, newest_of(frames))
+        self._outages.off_since_ms = UtcMs(last_ms)
+        for length_ms in {length for lengths in closed.values() for length in lengths}:
+            await self.recall(UtcMs(oldest_ms - KEPT_MS), length_ms)
+        self._closing.remember(UtcMs(since_ms + HOUR_MS))
+
+    async def recall(
+        self, after_ms: UtcMs, length_ms: int, properties: Sequence[PropertyId] | None = None
+    ) -> None:
+        """Bring what was closed since into memory. A damaged row is no reason not to go on: it is missing.
+
+        Raises:
+            StorageError: The database cannot be read.
+        """
+        damaged: list[RowKey] = []
+        found = list(
+            await self._store.half_hours(
+                after_ms, _FOREVER, length_ms=length_ms, properties=properties, damaged=damaged
+            )
+        )
+        whole = {(one.property_id, one.end_ms) for one in found}
+        lost = {(key.property_id, key.end_ms): key for key in damaged}  # the newest revision of each
+        found += [unreadable(key) for place, key in lost.items() if place not in whole]
+        self._closing.recent.recall(found)
+
+    async def _seed(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], since_ms: UtcMs) -> None:
+        """Registers go on from their last reading before the replay, so that a break since is seen."""
+        registers = [prop_id for prop_id in closed if self._properties[prop_id].kind is Kind.REGISTER]
+        standing = [one for one in registers if not self._closing.is_retired(one)]
+        self._closing.registers.seed(await self._store.last_measured(standing, since_ms))

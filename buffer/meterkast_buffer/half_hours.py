@@ -137,12 +137,9 @@ class HalfHours:
         Raises:
             StorageError: The database refused, or rows are wrong and `damaged` is None.
         """
-        query, more = _SELECT, []
-        if properties is not None:
-            query, more = _SELECT_SOME, [json.dumps(list(properties))]
         newest: dict[tuple[int, int], HalfHour | None] = {}
         wrong: list[RowKey] = []
-        async for row in self._rows(query, after_ms, until_ms, length_ms, more):
+        async for row in self._rows(after_ms, until_ms, length_ms, properties):
             half_hour = half_hour_of(row)
             if half_hour is None:
                 wrong.append(RowKey(*row[:4]))
@@ -169,14 +166,9 @@ class HalfHours:
         Raises:
             StorageError: As `select`.
         """
-        query, more = _SELECT, []
-        if properties is not None:
-            query, more = _SELECT_SOME, [json.dumps(list(properties))]
-        if sealable:
-            query = query.replace("ORDER", f"AND {_NOT_AMENDED} ORDER")
         found: list[HalfHour] = []
         wrong: list[RowKey] = []
-        async for row in self._rows(query, after_ms, until_ms, length_ms, more):
+        async for row in self._rows(after_ms, until_ms, length_ms, properties, sealable=sealable):
             half_hour = half_hour_of(row)
             if half_hour is None:
                 wrong.append(RowKey(*row[:4]))
@@ -186,8 +178,19 @@ class HalfHours:
         return found
 
     async def _rows(
-        self, query: str, after_ms: UtcMs, until_ms: UtcMs, length_ms: int, more: Sequence[object]
+        self,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
+        length_ms: int,
+        properties: Iterable[PropertyId] | None,
+        *,
+        sealable: bool = False,
     ) -> AsyncIterator[Row]:
+        query, more = _SELECT, []
+        if properties is not None:
+            query, more = _SELECT_SOME, [json.dumps(list(properties))]
+        if sealable:
+            query = query.replace("ORDER", f"AND {_NOT_AMENDED} ORDER")
         # Above every property and revision, so that the first page starts behind `after_ms` itself.
         place: tuple[int, int, int] = (after_ms, (1 << 63) - 1, 0)
         while True:

@@ -36,8 +36,8 @@ class Books:
         after_ms: UtcMs,
         until_ms: UtcMs,
         *,
-        length_ms: int = HALF_HOUR_MS,
-        properties: Iterable[PropertyId] | None = None,
+        length_ms: int,
+        properties: Iterable[PropertyId] | None,
         damaged: list[RowKey],
     ) -> Sequence[HalfHour]:
         """Every revision of each interval that ends in (after, until], by end, property and revision.

@@ -89,6 +89,21 @@ class HalfHour:
         ):
             raise ValueError(f"{self}: a half-hour has a value, or is missing with a cause")
 
+    @classmethod
+    def missing(
+        cls, property_id: PropertyId, end_ms: UtcMs, length_ms: int, cause: Cause, *, revision: int = 0
+    ) -> HalfHour:
+        """One of which nothing is known but why."""
+        return cls(
+            property_id=property_id,
+            end_ms=end_ms,
+            length_ms=length_ms,
+            value=None,
+            state=State.MISSING,
+            cause=cause,
+            revision=revision,
+        )
+
     def canonical(self) -> str:
         """The row as text, all that is promised of it: what its CRC, its second copy and digests are over.
 
@@ -156,14 +171,8 @@ class HalfHour:
 
 def unreadable(key: RowKey) -> HalfHour:
     """What stands for a row that is not as it was written; late readings may still revise it."""
-    return HalfHour(
-        property_id=PropertyId(key.property_id),
-        end_ms=UtcMs(key.end_ms),
-        length_ms=key.length_ms,
-        value=None,
-        state=State.MISSING,
-        cause=Cause.DISK,
-        revision=key.revision,
+    return HalfHour.missing(
+        PropertyId(key.property_id), UtcMs(key.end_ms), key.length_ms, Cause.DISK, revision=key.revision
     )
 
 

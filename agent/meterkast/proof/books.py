@@ -16,29 +16,34 @@ Key = tuple[int, int, int]
 """What names one half-hour among those of 30 minutes: end in ms, property, revision."""
 
 
-class Books(Protocol):
-    """Reads the ledger, and keeps the seals. Every method raises StorageError when the database refuses."""
-
-    async def first_ms(self) -> UtcMs | None:
-        """End of the oldest half-hour that is kept."""
+class Rows(Protocol):
+    """What a ledger is made of, in the database or in a report. Each method may raise StorageError."""
 
     async def revisions(
         self,
         after_ms: UtcMs,
         until_ms: UtcMs,
         *,
-        length_ms: int = ...,
-        properties: Iterable[PropertyId] | None = None,
+        length_ms: int,
+        properties: Iterable[PropertyId] | None,
         damaged: list[RowKey],
     ) -> Sequence[HalfHour]:
         """Every revision of each interval that ends in (after, until], by end, property and revision.
 
         Args:
+            properties: Of which properties; None for all.
             damaged: Takes the keys of wrong rows, which are left out.
         """
 
     async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
         """The items of intervals that end in (after, until], by end, stream and id; without their payload."""
+
+
+class Books(Rows, Protocol):
+    """Reads the ledger, and keeps the seals. Every method raises StorageError when the database refuses."""
+
+    async def first_ms(self) -> UtcMs | None:
+        """End of the oldest half-hour that is kept."""
 
     async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
         """Put delivered items of a stream back to pending: those of intervals that end after an instant.

@@ -10,7 +10,7 @@ from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Part, Parts, Seal, digest
-from meterkast.model.time import DAY_MS, Grid, UtcMs
+from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs
 from meterkast.proof.books import Books, Key
 
 
@@ -101,7 +101,9 @@ async def _rows_of(books: Books, keys: Sequence[Key]) -> list[HalfHour]:
         if end_ms <= done_ms:
             continue
         done_ms = end_ms + DAY_MS
-        rows = await books.revisions(UtcMs(end_ms - 1), UtcMs(done_ms), damaged=[])
+        rows = await books.revisions(
+            UtcMs(end_ms - 1), UtcMs(done_ms), length_ms=HALF_HOUR_MS, properties=None, damaged=[]
+        )
         found.update({_key(row): row for row in rows})
     return [found[key] for key in keys if key in found]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -49,6 +50,23 @@ class RowKey(NamedTuple):
         return (
             f"property {self.property_id}, {self.length_ms // 60_000} minutes until "
             f"{iso_utc(UtcMs(self.end_ms))}, revision {self.revision}"
+        )
+
+
+class Intervals(NamedTuple):
+    """Those of one length that end in (after, until], of some properties; None: of all."""
+
+    after_ms: UtcMs
+    until_ms: UtcMs
+    length_ms: int = HALF_HOUR_MS
+    properties: Collection[PropertyId] | None = None
+
+    def hold(self, key: RowKey) -> bool:
+        """Whether a row is of one of them."""
+        return (
+            key.length_ms == self.length_ms
+            and self.after_ms < key.end_ms <= self.until_ms
+            and (self.properties is None or key.property_id in self.properties)
         )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from meterkast.model.delivery import Item, StreamStatus
-from meterkast.model.half_hour import HalfHour, RowKey
-from meterkast.model.product import PropertyId
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.seal import Seal
 from meterkast.model.time import UtcMs
 from meterkast.ports import Store
@@ -19,19 +18,10 @@ Key = tuple[int, int, int]
 class Rows(Protocol):
     """What a ledger is made of, in the database or in a report. Each method may raise StorageError."""
 
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int,
-        properties: Iterable[PropertyId] | None,
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        """Every revision of each interval that ends in (after, until], by end, property and revision.
+    async def revisions(self, intervals: Intervals, damaged: list[RowKey]) -> Sequence[HalfHour]:
+        """Every revision of each interval, by end, property and revision.
 
         Args:
-            properties: Of which properties; None for all.
             damaged: Takes the keys of wrong rows, which are left out.
         """
 

@@ -11,7 +11,7 @@ from meterkast.model.channel import Channel
 from meterkast.model.datatypes import Kind
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.half_hour import HalfHour, Intervals
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Seal
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs, iso_utc
@@ -279,9 +279,7 @@ async def _other_rows(
         day_ms = UtcMs(after_ms - 1)
         while day_ms < until_ms:
             later_ms = UtcMs(min(day_ms + DAY_MS, until_ms))
-            rows = await store.books.revisions(
-                day_ms, later_ms, length_ms=length_ms, properties=shown, damaged=[]
-            )
+            rows = await store.books.revisions(Intervals(day_ms, later_ms, length_ms, shown), damaged=[])
             found += [text for row in rows if (text := row.canonical()) not in sealed]
             day_ms = later_ms
     return tuple(found)

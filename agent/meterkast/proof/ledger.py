@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemState
-from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
+from meterkast.model.half_hour import Cause, HalfHour, Intervals, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs
 from meterkast.proof.books import Rows
@@ -133,13 +133,9 @@ class Ledger:
         """All revisions of each interval; None of those that are damaged."""
         wrong: list[RowKey] = []
         found: dict[tuple[PropertyId, UtcMs], list[HalfHour]] = {}
-        for row in await self._source.revisions(
-            after_ms,
-            until_ms,
-            length_ms=length_ms,
-            properties=sorted({one for channel in channels for one in channel.properties}),
-            damaged=wrong,
-        ):
+        properties = {one for channel in channels for one in channel.properties}
+        intervals = Intervals(after_ms, until_ms, length_ms, properties)
+        for row in await self._source.revisions(intervals, damaged=wrong):
             found.setdefault((row.property_id, row.end_ms), []).append(row)
         for key in wrong:
             # An older revision is not the truth any more.

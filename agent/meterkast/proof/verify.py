@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemId, ItemState
 from meterkast.model.epoch import Break, Epoch
 from meterkast.model.errors import MeterkastError, RefusedError
-from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.seal import Part, Parts, digest
@@ -144,23 +144,9 @@ class FileRows:
         self._body = body
         self._rows = sorted(rows.items())
 
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int,
-        properties: Iterable[PropertyId] | None,
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        wanted = None if properties is None else set(properties)
-
-        def asked(key: RowKey) -> bool:
-            inside = key.length_ms == length_ms and after_ms < key.end_ms <= until_ms
-            return inside and (wanted is None or key.property_id in wanted)
-
-        damaged += [key for one in self._body.damaged if asked(key := RowKey(*one))]
-        return [row for key, row in self._rows if asked(key)]
+    async def revisions(self, intervals: Intervals, damaged: list[RowKey]) -> Sequence[HalfHour]:
+        damaged += [key for one in self._body.damaged if intervals.hold(key := RowKey(*one))]
+        return [row for key, row in self._rows if intervals.hold(key)]
 
     async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
         return [

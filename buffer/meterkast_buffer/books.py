@@ -39,16 +39,7 @@ class Books:
         return await self._outbox.between(after_ms, until_ms)
 
     async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
-        """Put delivered items of a stream back to pending: those of intervals that end after an instant.
-
-        Args:
-            status: The stream, as it was when the far end was asked. Where anything was composed or delivered
-                since, nothing is put back.
-            dry_run: Only count.
-
-        Returns:
-            How many go back, and how many cannot, because their payload is no longer kept.
-        """
+        """Put delivered items of a stream back to pending; see `meterkast.proof.books`."""
         return await self._outbox.send_again(status, after_ms, dry_run=dry_run)
 
     def begin_seal(self, until_ms: UtcMs) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from meterkast.model.delivery import Item, StreamStatus
-from meterkast.model.half_hour import HalfHour, RowKey
-from meterkast.model.product import PropertyId
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.seal import Seal
-from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast.model.time import UtcMs
 from meterkast_buffer.half_hours import HalfHours
 from meterkast_buffer.outbox import Outbox
 from meterkast_buffer.seals import Key, Seals
@@ -26,37 +25,16 @@ class Books:
         """End of the oldest half-hour that is kept."""
         return await self._half_hours.first_ms()
 
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int = HALF_HOUR_MS,
-        properties: Iterable[PropertyId] | None = None,
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        """Every revision of each interval that ends in (after, until], by end, property and revision.
-
-        Args:
-            damaged: Takes the keys of wrong rows, which are left out.
-        """
-        return await self._half_hours.revisions(after_ms, until_ms, length_ms, properties, damaged)
+    async def revisions(self, intervals: Intervals, damaged: list[RowKey]) -> Sequence[HalfHour]:
+        """Every revision of each interval, by end, property and revision; see `HalfHours.revisions`."""
+        return await self._half_hours.revisions(intervals, damaged)
 
     async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
         """The items of intervals that end in (after, until], by end, stream and id; without their payload."""
         return await self._outbox.between(after_ms, until_ms)
 
     async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
-        """Put delivered items of a stream back to pending: those of intervals that end after an instant.
-
-        Args:
-            status: The stream, as it was when the far end was asked. Where anything was composed or delivered
-                since, nothing is put back.
-            dry_run: Only count.
-
-        Returns:
-            How many go back, and how many cannot, because their payload is no longer kept.
-        """
+        """Put delivered items of a stream back to pending; see `meterkast.proof.books`."""
         return await self._outbox.send_again(status, after_ms, dry_run=dry_run)
 
     def begin_seal(self, until_ms: UtcMs) -> None:
@@ -67,9 +45,7 @@ class Books:
         self, after_ms: UtcMs, until_ms: UtcMs, *, damaged: list[RowKey]
     ) -> Sequence[HalfHour]:
         """The half-hours that end in (after, until] and are no amendments, by end, property and revision."""
-        return await self._half_hours.revisions(
-            after_ms, until_ms, HALF_HOUR_MS, None, damaged, sealable=True
-        )
+        return await self._half_hours.revisions(Intervals(after_ms, until_ms), damaged, sealable=True)
 
     async def all_seals(self) -> Sequence[Seal]:
         """All seals, by number."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 import aiosqlite
 
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
+from meterkast.model.half_hour import Cause, HalfHour, Intervals, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
@@ -137,12 +137,10 @@ class HalfHours:
         Raises:
             StorageError: The database refused, or rows are wrong and `damaged` is None.
         """
-        query, more = _SELECT, []
-        if properties is not None:
-            query, more = _SELECT_SOME, [json.dumps(list(properties))]
         newest: dict[tuple[int, int], HalfHour | None] = {}
         wrong: list[RowKey] = []
-        async for row in self._rows(query, after_ms, until_ms, length_ms, more):
+        some = None if properties is None else list(properties)
+        async for row in self._rows(Intervals(after_ms, until_ms, length_ms, some)):
             half_hour = half_hour_of(row)
             if half_hour is None:
                 wrong.append(RowKey(*row[:4]))
@@ -151,32 +149,20 @@ class HalfHours:
         return [half_hour for half_hour in newest.values() if half_hour is not None]
 
     async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        length_ms: int,
-        properties: Iterable[PropertyId] | None,
-        damaged: list[RowKey] | None,
-        *,
-        sealable: bool = False,
+        self, intervals: Intervals, damaged: list[RowKey], *, sealable: bool = False
     ) -> list[HalfHour]:
-        """Every revision of each interval that ends in (after, until], by end, property and revision.
+        """Every revision of each interval, by end, property and revision.
 
         Args:
-            after_ms, until_ms, length_ms, properties, damaged: As in `select`.
+            damaged: Takes the keys of wrong rows, which are left out.
             sealable: Without those that were made after their day was sealed.
 
         Raises:
-            StorageError: As `select`.
+            StorageError: The database refused.
         """
-        query, more = _SELECT, []
-        if properties is not None:
-            query, more = _SELECT_SOME, [json.dumps(list(properties))]
-        if sealable:
-            query = query.replace("ORDER", f"AND {_NOT_AMENDED} ORDER")
         found: list[HalfHour] = []
         wrong: list[RowKey] = []
-        async for row in self._rows(query, after_ms, until_ms, length_ms, more):
+        async for row in self._rows(intervals, sealable=sealable):
             half_hour = half_hour_of(row)
             if half_hour is None:
                 wrong.append(RowKey(*row[:4]))
@@ -185,9 +171,13 @@ class HalfHours:
         self._refuse(wrong, damaged)
         return found
 
-    async def _rows(
-        self, query: str, after_ms: UtcMs, until_ms: UtcMs, length_ms: int, more: Sequence[object]
-    ) -> AsyncIterator[Row]:
+    async def _rows(self, intervals: Intervals, *, sealable: bool = False) -> AsyncIterator[Row]:
+        after_ms, until_ms, length_ms, properties = intervals
+        query, more = _SELECT, []
+        if properties is not None:
+            query, more = _SELECT_SOME, [json.dumps(list(properties))]
+        if sealable:
+            query = query.replace("ORDER", f"AND {_NOT_AMENDED} ORDER")
         # Above every property and revision, so that the first page starts behind `after_ms` itself.
         place: tuple[int, int, int] = (after_ms, (1 << 63) - 1, 0)
         while True:

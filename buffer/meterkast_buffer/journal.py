@@ -289,9 +289,9 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
             number = int(newest.name[:6]) + 1 if newest else 1
             self._open(self.folder / f"{number:06}-{month}{SUFFIX}")
-            sync_folder(self.folder)
+            sync(self.folder)
             if made:
-                sync_folder(self.folder.parent)
+                sync(self.folder.parent)
         if not self._size:
             # Also where a cut left the name alone. It is flushed with the frames that follow.
             assert self._file is not None
@@ -310,9 +310,9 @@ class Journal:
         self._file = None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    number = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder."""
+    number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:

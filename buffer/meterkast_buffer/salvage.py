@@ -28,7 +28,7 @@ from meterkast_buffer.damaged_table import DamagedTable, batches
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.item_rows import CHECKED, row_crc
-from meterkast_buffer.journal import Journal, sync_folder
+from meterkast_buffer.journal import Journal, sync
 from meterkast_buffer.refusal import free_bytes, primary_code
 from meterkast_buffer.repairing import repair
 from meterkast_buffer.schema import connect, make_schema, schema, tables
@@ -68,7 +68,7 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
         make_schema(new)
         holes = _fill(new, path, findings, second.newest_ms)
         repair(new, second, findings, holes=holes)
-    _flush(partial)
+    sync(Path(partial))
     os.rename(partial, path + NEW)
     if findings.aside:
         for tail in ("", "-wal"):
@@ -92,7 +92,7 @@ def finish(path: str) -> bool:
     for tail in ("-wal", "-shm"):
         _remove(path + tail)
     os.rename(path + NEW, path)
-    sync_folder(Path(path).absolute().parent)
+    sync(Path(path).absolute().parent)
     return True
 
 
@@ -100,14 +100,6 @@ def _remove(path: str) -> None:
     for tail in ("", "-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):
             os.remove(path + tail)
-
-
-def _flush(path: str) -> None:
-    number = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _free_name(path: str, at_ms: int) -> str:

@@ -13,7 +13,7 @@ from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_utc
 from meterkast_buffer.checking import examine
 from meterkast_buffer.findings import Findings
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
-from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync_folder
+from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync
 from meterkast_buffer.migrate import newest_version
 from meterkast_buffer.refusal import refusal
 from meterkast_buffer.repairing import repair
@@ -172,4 +172,4 @@ def _drop_damage(journal: Journal) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, segment)
-            sync_folder(journal.folder)
+            sync(journal.folder)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import aiosqlite
 import pytest
 
 from meterkast_buffer import SqliteStore, open_store
@@ -41,3 +44,24 @@ async def opened() -> AsyncIterator[Opener]:
 async def store(path: Path, opened: Opener) -> SqliteStore:
     """A new, empty store."""
     return await opened(path)
+
+
+@pytest.fixture
+def commit_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """While the block lasts a commit fails with that error; `made`: and is there all the same."""
+
+    @contextlib.contextmanager
+    def failing(error: sqlite3.Error, code: int, *, made: bool = False) -> Iterator[None]:
+        commit = aiosqlite.Connection.commit
+        error.sqlite_errorcode = code
+
+        async def fail(connection: aiosqlite.Connection) -> None:
+            if made:
+                await commit(connection)
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(aiosqlite.Connection, "commit", fail)
+            yield
+
+    return failing

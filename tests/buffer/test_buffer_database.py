@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -224,18 +225,15 @@ async def test_a_transaction_that_fails_leaves_nothing_and_is_shown_until_one_su
 
 
 async def test_after_a_failed_flush_everything_goes_to_the_file_before_more_is_promised(
-    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, path: Path, commit_fails: Callable[..., Any]
 ) -> None:
-    async def failing(_: aiosqlite.Connection) -> None:
-        error = sqlite3.OperationalError("disk I/O error")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        raise error
-
     await store.set_state("gateway", "color", "green")
-    with monkeypatch.context() as patched:
-        patched.setattr(aiosqlite.Connection, "commit", failing)
-        with pytest.raises(StorageError, match="the disk failed"):
-            await store.set_state("gateway", "color", "red")
+    failed = sqlite3.OperationalError("disk I/O error")
+    with (
+        commit_fails(failed, sqlite3.SQLITE_IOERR_FSYNC),
+        pytest.raises(StorageError, match="the disk failed"),
+    ):
+        await store.set_state("gateway", "color", "red")
     assert b"green" not in content(path)  # it is in the log only
     assert await store.get_state("gateway", "color") == "green"
     await store.set_state("gateway", "color", "blue")

@@ -10,8 +10,8 @@ import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import aiosqlite
 import pytest
 
 from meterkast.cli import main
@@ -172,22 +172,16 @@ async def test_one_who_looks_never_saves_the_log(path: Path, opened: Open) -> No
 
 
 async def test_after_damage_at_run_time_the_file_is_opened_anew_and_what_waits_is_kept(
-    path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+    opened: Open, path: Path, commit_fails: Callable[..., Any]
 ) -> None:
     store = await opened(path)
     for number in range(5):
         await store.keep(closing(number))
 
-    async def failing(_: aiosqlite.Connection) -> None:
-        error = sqlite3.DatabaseError("database disk image is malformed")
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
-
     keep = closing(5)
-    with monkeypatch.context() as patched:
-        patched.setattr(aiosqlite.Connection, "commit", failing)
-        with pytest.raises(StorageError, match="damaged"):
-            await store.keep(keep)
+    damaged = sqlite3.DatabaseError("database disk image is malformed")
+    with commit_fails(damaged, sqlite3.SQLITE_CORRUPT), pytest.raises(StorageError, match="damaged"):
+        await store.keep(keep)
     assert store.database.broken
     await store.keep(keep)
     assert not store.database.broken
@@ -195,22 +189,13 @@ async def test_after_damage_at_run_time_the_file_is_opened_anew_and_what_waits_i
 
 
 async def test_a_commit_that_failed_and_is_there_all_the_same_is_not_kept_twice(
-    path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+    opened: Open, path: Path, commit_fails: Callable[..., Any]
 ) -> None:
     store = await opened(path)
-    commit = aiosqlite.Connection.commit
-
-    async def half(connection: aiosqlite.Connection) -> None:
-        await commit(connection)
-        error = sqlite3.OperationalError("disk I/O error")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-        raise error
-
     keep = closing(0)
-    with monkeypatch.context() as patched:
-        patched.setattr(aiosqlite.Connection, "commit", half)
-        with pytest.raises(StorageError):
-            await store.keep(keep)
+    failed = sqlite3.OperationalError("disk I/O error")
+    with commit_fails(failed, sqlite3.SQLITE_IOERR, made=True), pytest.raises(StorageError):
+        await store.keep(keep)
     await store.set_state("gateway", "color", "green")
     await store.keep(keep)
     assert await store.database.rows("SELECT count(*) FROM blocks") == [(1,)]

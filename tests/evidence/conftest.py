@@ -22,10 +22,9 @@ from meterkast.model.time import HALF_HOUR_MS, SECOND_MS, UtcMs, parse_iso
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.ports.clock import Trust
 from meterkast_buffer.store import SqliteStore, open_store
-from meterkast_drivers.p1.framing import Framer
-from meterkast_drivers.p1.reader import Reader
 from meterkast_rig import configuration
 from meterkast_rig.p1_meter import SimulatedMeter
+from meterkast_rig.p1_wire import Wire
 from meterkast_rig.stepped import SteppedClock
 
 START = parse_iso("2026-04-15T22:00:00Z")
@@ -43,20 +42,13 @@ class Reading:
     batches: list[Batch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.framer, self.reader = Framer(), Reader()
-        self.catalog = DriverCatalog(self.gateway.keeper, "p1")
+        self.wire = Wire(DriverCatalog(self.gateway.keeper, "p1"))
 
     async def telegram(self, data: bytes) -> None:
         """What a port hands over."""
-        for frame in self.framer.feed(data):
-            seen_ns = self.clock.boot_ns()
-            batches = self.reader.take(frame, seen_ns)
-            if self.reader.undeclared:
-                await self.reader.declare(self.catalog)
-                batches = self.reader.batches(seen_ns)
-            for batch in batches:
-                self.batches.append(batch)
-                self.gateway.intake.emit(batch)
+        for batch in await self.wire.take(data, self.clock.boot_ns()):
+            self.batches.append(batch)
+            self.gateway.intake.emit(batch)
 
     async def read(
         self, meter: SimulatedMeter, until_ms: int, *, every_s: int = 10, late_ms: int = 300

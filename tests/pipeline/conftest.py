@@ -1,4 +1,4 @@
-"""A delivery with the real store, and a clock that a test moves."""
+"""What is driven over the real store: a delivery, a keeper with its meters; and a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from meterkast_buffer.store import open_store
 
 from .far_end import Bench, VirtualClock
+from .meter_house import MeterHouse
 
 
 @pytest.fixture
@@ -24,3 +25,10 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[MeterHouse]:
+    store = await open_store(tmp_path / "meterkast.db")
+    yield MeterHouse(store)
+    await store.close()

@@ -18,18 +18,14 @@ from meterkast.model.product import (
 from meterkast.model.reading import Batch, Column
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
-from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.examine_meters import MeterExaminer
-from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.inventory import DriverCatalog
-from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meter_desk import MeterDesk, SwapOrder
-from meterkast.pipeline.outages import Outages
 from meterkast.ports.uplink import Binding, Wanted
 from meterkast_buffer.store import SqliteStore
-from meterkast_rig.stepped import SteppedClock
 
-from .sites import GRACE_MS, GRID, START
+from .kept_site import KeptSite
+from .sites import GRID, START
 
 
 def register(
@@ -64,7 +60,7 @@ def _said(one: HalfHour) -> str:
     return f"{one.value.decimal():f}" if one.value is not None else str(one.cause)
 
 
-class MeterHouse:
+class MeterHouse(KeptSite):
     """A gateway's keeper with one P1 port, driven by hand.
 
     Attributes:
@@ -73,8 +69,7 @@ class MeterHouse:
     """
 
     def __init__(self, store: SqliteStore, *, auto: bool = False) -> None:
-        self.store = store
-        self.clock = SteppedClock(START)
+        super().__init__(store)
         self.auto = auto
         self.step = 10
         self.port: list[str] = []
@@ -86,22 +81,7 @@ class MeterHouse:
         """Again is a restart."""
         if platforms:
             self.platforms: dict[str, Any] = {one.name: one for one in platforms}
-        outages = Outages(self.clock.now_ms())
-        self.intake = Intake(self.clock)
-        self.closing = Closing(GRID, GRACE_MS, outages.why)
-        self.keeper = Keeper(
-            store=self.store,
-            clock=self.clock,
-            grid=GRID,
-            intake=self.intake,
-            closing=self.closing,
-            outages=outages,
-            uplinks=self.platforms,
-            flush_ms=MINUTE_MS,
-            announce=lambda _: None,
-            auto_swap=self.auto,
-        )
-        await self.keeper.load()
+        await self.load(self.platforms, auto_swap=self.auto)
         self.desk = MeterDesk(self.keeper)
         self.catalog = DriverCatalog(self.keeper, "p1")
         self._known = {}
@@ -129,6 +109,14 @@ class MeterHouse:
             )
             self._known[serial] = product.id, dict(found)
         self.catalog.present([self._known[serial][0] for serial in serials])
+
+    async def replace(self, old: str, new: str, *, minute: int = 40, gap: int = 0) -> None:
+        """The port shows a meter until that minute, and another one `gap` minutes later."""
+        await self.show(old)
+        await self.minutes(minute)
+        self.port = []
+        await self.minutes(gap)
+        await self.show(new)
 
     def id(self, serial: str) -> str:
         return str(self._known[serial][0])

@@ -1,85 +1,51 @@
-"""The clock is believed only with evidence; a rehearsal's clock follows the simulated meter."""
+"""The clock is believed only with evidence."""
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import meterkast.clock as clocks
 import meterkast.timing.machine as machines
-from meterkast.clock import FastClock, SystemClock
+from meterkast.clock import SystemClock
 from meterkast.model.boot import Boot
 from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs, iso_utc
-from meterkast.ports.clock import Clock, Trust
+from meterkast.ports.clock import Trust
 from meterkast.timing.chrony import ChronyFeed
 
-SECOND_NS = 1_000_000_000
-START = UtcMs(1_773_154_800_000)
-BUILT = UtcMs(START - 30 * DAY_MS)
-
-
-class Machine:
-    """The machine's own clocks, as a test sets them; it passes for a `timing.machine.Machine`."""
-
-    def __init__(self) -> None:
-        self.boot = 1_000 * SECOND_NS
-        self.utc_ns = START * 1_000_000
-        self.rtc: UtcMs | None = None
-        self.good = False
-        self.asked = 0
-        self.boot_id = "boot-1"
-
-    def passes(self, seconds: float) -> None:
-        self.boot += int(seconds * SECOND_NS)
-        self.utc_ns += int(seconds * SECOND_NS)
-
-    def boot_ns(self) -> int:
-        return self.boot
-
-    def wall_ns(self) -> int:
-        return self.utc_ns
-
-    def rtc_ms(self) -> UtcMs | None:
-        return self.rtc
-
-    def synchronised(self) -> bool:
-        self.asked += 1
-        return self.good
-
-    def clock(self, **more: object) -> SystemClock:
-        return SystemClock(self, built_ms=BUILT, **more)  # type: ignore[arg-type]  # it has all that is asked
+from .machine import BUILT, SECOND_NS, START, Machine
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    made = Machine()
-    # For the fast clock, which asks the time module itself.
-    monkeypatch.setattr(clocks.time, "clock_gettime_ns", lambda _: made.boot)
-    monkeypatch.setattr(clocks.time, "time_ns", lambda: made.utc_ns)
-    yield made
-    monkeypatch.undo()  # before the event loop is closed
+def machine() -> Machine:
+    return Machine()
 
 
 def stamps(clock: SystemClock, machine: Machine, off_ms: int = 0, count: int = 2, meter: str = "p1") -> None:
     """Telegrams, ten seconds apart, of a meter whose clock is so far off the truth."""
     for _ in range(count):
         machine.passes(10)
-        true_ms = START + (machine.boot - 1_000 * SECOND_NS) // 1_000_000
-        clock.offer(UtcMs(true_ms + off_ms), machine.boot, meter)
+        clock.offer(UtcMs(machine.true_ms() + off_ms), machine.boot, meter)
 
 
 def date(clock: SystemClock, machine: Machine, off_ms: int = 0, host: str = "far") -> None:
     """An answer of a platform over TLS that took a fifth of a second."""
-    true_ms = START + (machine.boot - 1_000 * SECOND_NS) // 1_000_000
-    clock.told(UtcMs((true_ms + off_ms) // 1000 * 1000), machine.boot - SECOND_NS // 5, machine.boot, host)
+    clock.told(
+        UtcMs((machine.true_ms() + off_ms) // 1000 * 1000), machine.boot - SECOND_NS // 5, machine.boot, host
+    )
 
 
-def true_ms(machine: Machine) -> int:
-    return START + (machine.boot - 1_000 * SECOND_NS) // 1_000_000
+def synchronised(machine: Machine) -> SystemClock:
+    """A clock that believes the system's, to which nobody objected for half a minute."""
+    machine.good = True
+    clock = machine.clock()
+    assert clock.trust is Trust.UNKNOWN
+    machine.passes(31)
+    assert clock.trust is Trust.TRUSTED
+    return clock
 
 
 def test_machine_is_asked_for_real() -> None:
@@ -99,15 +65,11 @@ def test_machine_that_is_not_synchronised_is_not_believed(machine: Machine) -> N
 
 
 def test_synchronised_clock_is_believed_after_half_a_minute_in_which_no_one_objects(machine: Machine) -> None:
-    machine.good = True
-    clock = machine.clock()
-    assert clock.trust is Trust.UNKNOWN
-    machine.passes(31)
-    assert clock.trust is Trust.TRUSTED
+    clock = synchronised(machine)
     machine.good = False
     machine.passes(100)
     assert clock.trust is Trust.TRUSTED
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1
     assert [(one.name, one.believed) for one in clock.sources()] == [("system clock", True)]
 
 
@@ -127,7 +89,7 @@ def test_two_telegrams_in_a_row_are_enough_for_a_meters_time(machine: Machine) -
     assert clock.trust is Trust.UNKNOWN
     stamps(clock, machine, count=1)
     assert clock.trust is Trust.METER
-    assert clock.now_ms() == true_ms(machine)
+    assert clock.now_ms() == machine.true_ms()
 
 
 def test_meter_and_system_clock_that_agree_are_trusted_at_once(machine: Machine) -> None:
@@ -136,7 +98,7 @@ def test_meter_and_system_clock_that_agree_are_trusted_at_once(machine: Machine)
     assert clock.trust is Trust.UNKNOWN
     stamps(clock, machine, 40_000)
     assert clock.trust is Trust.TRUSTED
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1, "the exact one of the two counts"
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1, "the exact one of the two counts"
 
 
 def test_meter_that_stands_still_is_not_believed(machine: Machine) -> None:
@@ -184,13 +146,13 @@ def test_system_clock_and_meter_that_disagree_from_the_start_leave_the_time_unkn
     stamps(clock, machine, off_ms, count=12)
     assert clock.trust is Trust.UNKNOWN
     assert clock.dispute == (
-        f"Clocks disagree: the system clock says {iso_utc(UtcMs(true_ms(machine)))}, "
-        f"the meter p1 says {iso_utc(UtcMs(true_ms(machine) + off_ms))}."
+        f"Clocks disagree: the system clock says {iso_utc(machine.true_ms())}, "
+        f"the meter p1 says {iso_utc(UtcMs(machine.true_ms() + off_ms))}."
     )
     date(clock, machine)
     assert clock.trust is Trust.TRUSTED
     assert clock.dispute == ""
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1
     assert [one.name for one in clock.sources() if one.outvoted] == ["meter p1"]
 
 
@@ -202,7 +164,7 @@ def test_platform_decides_against_a_wrong_time_service(machine: Machine) -> None
     assert clock.trust is Trust.UNKNOWN
     date(clock, machine)
     assert clock.trust is Trust.TRUSTED
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1_000
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1_000
 
 
 def test_two_against_two_is_a_dispute(machine: Machine) -> None:
@@ -215,7 +177,7 @@ def test_two_against_two_is_a_dispute(machine: Machine) -> None:
     date(clock, machine, HOUR_MS, host="two")
     assert "Clocks disagree" in clock.dispute
     assert clock.trust is Trust.TRUSTED, "what was gained is kept"
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1_000
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1_000
 
 
 def test_meter_between_two_that_disagree_decides_nothing(machine: Machine) -> None:
@@ -225,7 +187,7 @@ def test_meter_between_two_that_disagree_decides_nothing(machine: Machine) -> No
     assert clock.trust is Trust.TRUSTED
     date(clock, machine, -65_000)
     assert "Clocks disagree" in clock.dispute
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1
 
 
 def test_platform_alone_is_not_believed_nor_an_answer_that_took_too_long(machine: Machine) -> None:
@@ -239,11 +201,7 @@ def test_platform_alone_is_not_believed_nor_an_answer_that_took_too_long(machine
 
 
 def test_steps_of_the_system_clock_move_nothing(machine: Machine) -> None:
-    machine.good = True
-    clock = machine.clock()
-    assert clock.trust is Trust.UNKNOWN
-    machine.passes(31)
-    assert clock.trust is Trust.TRUSTED
+    clock = synchronised(machine)
     seen_ns = clock.boot_ns()
     before = clock.utc_of(seen_ns)
     for step_s in (-3_600, 5 * 366 * 86_400, -10 * 366 * 86_400):
@@ -251,22 +209,18 @@ def test_steps_of_the_system_clock_move_nothing(machine: Machine) -> None:
         machine.passes(20)
         assert clock.trust is Trust.TRUSTED
         assert clock.utc_of(seen_ns) == before
-        assert abs(clock.now_ms() - true_ms(machine)) <= 1
+        assert abs(clock.now_ms() - machine.true_ms()) <= 1
     assert clock.allowance_ms(77) == 77
 
 
 def test_step_of_a_synchronised_clock_is_a_dispute_until_another_agrees(machine: Machine) -> None:
-    machine.good = True
-    clock = machine.clock()
-    assert clock.trust is Trust.UNKNOWN
-    machine.passes(31)
-    assert clock.trust is Trust.TRUSTED
+    clock = synchronised(machine)
     machine.utc_ns += HOUR_MS * 1_000_000
     machine.passes(10)
     assert clock.dispute == "The system clock differs by 3600 s forward from the time that was known."
     date(clock, machine, HOUR_MS)
     assert clock.dispute == ""
-    assert abs(clock.now_ms() - true_ms(machine) - HOUR_MS) <= 1
+    assert abs(clock.now_ms() - machine.true_ms() - HOUR_MS) <= 1
 
 
 def test_slow_drift_is_followed_without_a_step(machine: Machine) -> None:
@@ -287,11 +241,11 @@ def test_slow_drift_is_followed_without_a_step(machine: Machine) -> None:
 def test_meters_time_gives_way_to_the_exact_time_at_once(machine: Machine) -> None:
     clock = machine.clock()
     stamps(clock, machine, 50_000)
-    assert clock.now_ms() == true_ms(machine) + 50_000
+    assert clock.now_ms() == machine.true_ms() + 50_000
     machine.good = True
     stamps(clock, machine, 50_000)
     assert clock.trust is Trust.TRUSTED
-    assert abs(clock.now_ms() - true_ms(machine)) <= 1
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1
 
 
 def test_restart_in_the_same_boot_goes_on_with_the_time_that_was_known(machine: Machine) -> None:
@@ -303,7 +257,7 @@ def test_restart_in_the_same_boot_goes_on_with_the_time_that_was_known(machine: 
     again = machine.clock()
     again.recall([record])
     assert again.trust is Trust.METER
-    assert again.now_ms() == true_ms(machine)
+    assert again.now_ms() == machine.true_ms()
     machine.boot_id, machine.boot = "boot-2", 1_000 * SECOND_NS
     other = machine.clock()
     other.recall([record])
@@ -312,19 +266,15 @@ def test_restart_in_the_same_boot_goes_on_with_the_time_that_was_known(machine: 
 
 
 def test_hardware_clock_counts_after_a_stop_at_which_it_was_right_and_never_alone(machine: Machine) -> None:
-    machine.good = True
-    clock = machine.clock()
-    assert clock.trust is Trust.UNKNOWN
-    machine.passes(31)
-    assert clock.trust is Trust.TRUSTED
-    machine.rtc = UtcMs(true_ms(machine))
+    clock = synchronised(machine)
+    machine.rtc = machine.true_ms()
     good = clock.record(stopping=True)
     assert good.rtc_good
     assert not clock.record().rtc_good
-    machine.rtc = UtcMs(true_ms(machine) + HOUR_MS)
+    machine.rtc = UtcMs(machine.true_ms() + HOUR_MS)
     assert not clock.record(stopping=True).rtc_good
     machine.boot_id, machine.good = "boot-2", False
-    machine.rtc = UtcMs(true_ms(machine))
+    machine.rtc = machine.true_ms()
     again = machine.clock()
     again.recall([good])
     assert again.trust is Trust.UNKNOWN
@@ -351,7 +301,7 @@ def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
         assert (seconds, micros) == divmod(machine.utc_ns // 1000, 1_000_000)
         assert (round(ahead_s, 6), pulse, leap, magic) == (2.0, 0, 0, 0x534F434B)
         machine.passes(1)
-        clock.offer(UtcMs(true_ms(machine)), machine.boot, "p1")
+        clock.offer(machine.true_ms(), machine.boot, "p1")
         with pytest.raises(BlockingIOError):
             chrony.recv(100)
         # Nobody reads: its buffer fills, and the gateway does not wait for it.
@@ -377,77 +327,3 @@ async def test_waiting_until_an_instant_notices_that_the_clock_was_set(
     await clock.sleep(2.5)
     monkeypatch.undo()
     assert slept == [30, 2.5]
-
-
-def fast(machine: Machine, speed: float = 60.0) -> FastClock:
-    return FastClock(speed, START)
-
-
-def test_fast_clock_runs_as_many_times_as_fast(machine: Machine) -> None:
-    clock = fast(machine)
-    seen_ns = clock.boot_ns()
-    machine.passes(2)
-    assert clock.now_ms() == START + 120_000
-    assert clock.utc_of(seen_ns) == START
-    assert clock.allowance_ms(1000) > 1000
-    fits: Clock = clock
-    assert fits.speed == 60.0
-
-
-def test_fast_clock_begins_now_where_no_start_is_given(machine: Machine) -> None:
-    assert FastClock(10.0).now_ms() == START
-
-
-def test_fast_clock_follows_a_meter_after_two_stamps_that_agree(machine: Machine) -> None:
-    clock = fast(machine)
-    meter = UtcMs(START + 7 * 86_400_000)
-    clock.offer(meter, clock.boot_ns())
-    assert clock.trust is Trust.UNKNOWN
-    assert clock.now_ms() == START
-    machine.passes(1)
-    clock.offer(UtcMs(meter + 60_000), clock.boot_ns())
-    assert clock.trust is Trust.METER
-    assert clock.now_ms() == meter + 60_000
-
-
-def test_fast_clock_leaves_a_small_difference_alone(machine: Machine) -> None:
-    clock = fast(machine)
-    clock.offer(UtcMs(START + 5_000), clock.boot_ns())
-    machine.passes(1)
-    clock.offer(UtcMs(START + 65_000), clock.boot_ns())
-    assert clock.trust is Trust.METER
-    assert clock.now_ms() == START + 60_000
-
-
-def test_fast_clock_ignores_the_stamps_of_a_capture(machine: Machine) -> None:
-    clock = fast(machine, speed=600.0)
-    for second in range(4):
-        clock.offer(UtcMs(START - 86_400_000 + second * 1000), clock.boot_ns())
-        machine.passes(2)
-    assert clock.now_ms() == START + 4 * 2 * 600 * 1000
-    assert clock.trust is Trust.TRUSTED
-
-
-def test_fast_clock_is_believed_where_no_meter_turns_up(machine: Machine) -> None:
-    clock = fast(machine)
-    machine.passes(4.9)
-    assert clock.trust is Trust.UNKNOWN
-    machine.passes(0.2)
-    assert clock.trust is Trust.TRUSTED
-
-
-async def test_fast_clock_sleeps_in_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FastClock(100.0, START)
-    slept: list[float] = []
-    now = [START]
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] = UtcMs(now[0] + round(seconds * 100_000))
-
-    monkeypatch.setattr(clocks.asyncio, "sleep", sleep)
-    monkeypatch.setattr(clock, "now_ms", lambda: now[0])
-    await clock.sleep(50)
-    await clock.sleep_until(UtcMs(now[0] + 150_000))
-    monkeypatch.undo()
-    assert slept == [0.5, 1.0, 0.5]

@@ -17,18 +17,15 @@ from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.night import Night
-from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.examine import Examiner
-from meterkast.pipeline.intake import Intake
-from meterkast.pipeline.keeping import AFTER_MINUTE_MS, Keeper
-from meterkast.pipeline.outages import Outages
+from meterkast.pipeline.keeping import AFTER_MINUTE_MS
 from meterkast.ports.clock import Trust
 from meterkast.ports.store import Keep
 from meterkast.ports.uplink import Binding, Wanted
 from meterkast_buffer.store import SqliteStore, open_store
-from meterkast_rig.stepped import SteppedClock
 
-from .sites import GRACE_MS, GRID, START, Far, until
+from .kept_site import KeptSite
+from .sites import GRID, START, Far, until
 
 ENERGY = PropertyDescription(
     key="energy", name="Energy", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR, fresh_ms=2 * HOUR_MS
@@ -56,34 +53,18 @@ class Uplink(Far):
         return found
 
 
-class House:
-    """A keeper over a real store, and meters that count a Wh a minute."""
+class House(KeptSite):
+    """Meters that count a Wh a minute."""
 
     def __init__(self, store: SqliteStore) -> None:
-        self.store = store
-        self.clock = SteppedClock(START)
+        super().__init__(store)
         self.columns: dict[str, Column] = {}
         self.value = ENERGY
         self.length_ms = HALF_HOUR_MS
 
     async def start(self, **streams: str) -> None:
         """Again is a restart."""
-        outages = Outages(self.clock.now_ms())
-        self.intake = Intake(self.clock)
-        self.closing = Closing(GRID, GRACE_MS, outages.why)
-        uplink: Any = Uplink(streams, self.value, self.length_ms)  # composes, no more
-        self.keeper = Keeper(
-            store=self.store,
-            clock=self.clock,
-            grid=GRID,
-            intake=self.intake,
-            closing=self.closing,
-            outages=outages,
-            uplinks={"far": uplink},
-            flush_ms=MINUTE_MS,
-            announce=lambda _: None,
-        )
-        await self.keeper.load()
+        await self.load({"far": Uplink(streams, self.value, self.length_ms)})
 
     async def meter(self, name: str) -> ProductId:
         described = ProductDescription(identity=f"zwave:1:{len(name)}", name=name, medium=Medium.SUBMETER)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from meterkast.config.decoding import decode
@@ -16,16 +13,8 @@ from meterkast.model.product import Medium
 from meterkast.model.time import HOUR_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.pipeline.meter_desk import RetireOrder
-from meterkast_buffer.store import open_store
 
 from .meter_house import MeterHouse, Platform, register
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[MeterHouse]:
-    store = await open_store(tmp_path / "meterkast.db")
-    yield MeterHouse(store)
-    await store.close()
 
 
 async def rows(house: MeterHouse, number: int) -> list[str]:
@@ -71,9 +60,7 @@ async def test_replaced_meter_is_closed_no_more(house: MeterHouse) -> None:
     house.meter("OLD", 1000)
     house.meter("NEW", 5)
     await house.start(Platform("on", "electricity/import_total", continues=True))
-    await house.show("OLD")
-    await house.minutes(40)
-    await house.show("NEW")
+    await house.replace("OLD", "NEW")
     await house.minutes(40)
     assert len(await rows(house, 1)) == 2
     await house.swap("OLD", "NEW")
@@ -82,11 +69,16 @@ async def test_replaced_meter_is_closed_no_more(house: MeterHouse) -> None:
     assert [one.state for one in house.desk.meters()] == ["replaced", "in use"]
 
 
-async def test_tariffs_that_do_not_come_to_the_total_are_told_with_their_figures(house: MeterHouse) -> None:
+async def with_tariffs(house: MeterHouse) -> None:
+    """A meter of two tariffs whose registers stand still."""
     house.meter("A", 10_000, Medium.ELECTRICITY, register("import_t1"), register("import_t2"))
     await house.start(Platform("on", "electricity/import_total", continues=True))
     await house.show("A")
     house.step = 0
+
+
+async def test_tariffs_that_do_not_come_to_the_total_are_told_with_their_figures(house: MeterHouse) -> None:
+    await with_tariffs(house)
     house.shown["A"] |= {"import_t1": 4_001, "import_t2": 5_998}
     await house.minutes(32)
     assert house.problems() == [], "the last digit is rounded"
@@ -104,10 +96,7 @@ async def test_tariffs_that_do_not_come_to_the_total_are_told_with_their_figures
 
 
 async def test_tariffs_of_a_meter_of_whole_kwh_may_differ_by_one_of_those(house: MeterHouse) -> None:
-    house.meter("A", 10_000, Medium.ELECTRICITY, register("import_t1"), register("import_t2"))
-    await house.start(Platform("on", "electricity/import_total", continues=True))
-    await house.show("A")
-    house.step = 0
+    await with_tariffs(house)
     house.shown["A"] |= {"import_t1": 4_000, "import_t2": 5_000}
     await house.minutes(32)
     assert house.problems() == []

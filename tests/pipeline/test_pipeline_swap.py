@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -13,19 +11,11 @@ from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.half_hour import State
 from meterkast.model.product import Medium
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs, iso_utc
-from meterkast_buffer.store import open_store
 
 from .meter_house import POWER_NOW, MeterHouse, Platform, register
 from .sites import until
 
 REAL = "electricity/import_total"
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[MeterHouse]:
-    store = await open_store(tmp_path / "meterkast.db")
-    yield MeterHouse(store)
-    await store.close()
 
 
 def both(*bindings: str) -> tuple[Platform, Platform]:
@@ -38,11 +28,7 @@ async def swapped(house: MeterHouse, minute: int = 40, *, gap: int = 5) -> None:
     house.meter("OLD", 84_000_000)
     house.meter("NEW", 100)
     await house.start(*both())
-    await house.show("OLD")
-    await house.minutes(minute)
-    house.port = []
-    await house.minutes(gap)
-    await house.show("NEW")
+    await house.replace("OLD", "NEW", minute=minute, gap=gap)
 
 
 async def test_nothing_is_sent_past_the_swap_until_it_is_signed_off(house: MeterHouse) -> None:
@@ -152,9 +138,7 @@ async def test_momentary_values_and_other_lengths_go_over_to_the_new_meter(house
     await house.start(
         Platform("on", REAL, "electricity/power_import", continues=True, length_ms=15 * MINUTE_MS)
     )
-    await house.show("OLD")
-    await house.minutes(40)
-    await house.show("NEW")
+    await house.replace("OLD", "NEW")
     await house.minutes(40)
     await house.swap("OLD", "NEW")
     sent = await house.sent("on")
@@ -202,9 +186,7 @@ async def test_stream_bound_by_serial_is_not_held(house: MeterHouse) -> None:
     house.meter("OLD", 84_000_000)
     house.meter("NEW", 100)
     await house.start(Platform("on", "OLD/import_total", continues=True))
-    await house.show("OLD")
-    await house.minutes(40)
-    await house.show("NEW")
+    await house.replace("OLD", "NEW")
     await house.minutes(60)
     assert (await house.sent("on"))[-1] == "90 import_total=meter silent"
 
@@ -318,9 +300,7 @@ async def test_new_meter_without_the_bound_register_is_said_to_wait(house: Meter
     house.meter("OLD", 1000, Medium.ELECTRICITY, register("import_t1"))
     house.meter("NEW", 100)
     await house.start(Platform("on", "electricity/import_t1", continues=True))
-    await house.show("OLD")
-    await house.minutes(40)
-    await house.show("NEW")
+    await house.replace("OLD", "NEW")
     await house.minutes(20)
     told = await house.swap("OLD", "NEW", dry=True)
     assert "waits, for the new meter has no import_t1" in told

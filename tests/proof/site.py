@@ -8,14 +8,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from meterkast.model.channel import Channel
-from meterkast.model.datatypes import ENERGY_CONSUMED, POWER
 from meterkast.model.delivery import NewItem
 from meterkast.model.half_hour import Cause, HalfHour, State
-from meterkast.model.product import Medium, ProductDescription, PropertyDescription, PropertyId
+from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames
 from meterkast.model.time import HALF_HOUR_MS, SECOND_MS, Grid, UtcMs, parse_iso
-from meterkast.model.units import Unit
 from meterkast.ports.store import Keep
 from meterkast.proof.body import Body
 from meterkast.proof.gathering import Site as Whose
@@ -23,18 +21,11 @@ from meterkast.proof.gathering import gather
 from meterkast.proof.sealing import seal_next
 from meterkast_buffer.store import SqliteStore
 
+from ..electricity import METER, VALUES
+
 ZONE = "Europe/Amsterdam"
 GRID = Grid(ZoneInfo(ZONE))
 DEVICE = "mk-test"
-METER = ProductDescription(
-    identity="p1:MK01", name="Electricity meter", medium=Medium.ELECTRICITY, serial="MK01"
-)
-VALUES = (
-    PropertyDescription(
-        key="import_total", name="Energy import", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR
-    ),
-    PropertyDescription(key="power_import", name="Power import", datatype=POWER, unit=Unit.WATT),
-)
 REGISTER, OTHER = PropertyId(1), PropertyId(2)
 
 

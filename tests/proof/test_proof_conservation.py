@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from meterkast.model.epoch import Break, Epoch
@@ -27,25 +28,26 @@ async def test_an_honest_day_agrees(site: Site) -> None:
     assert (found.rows, found.unchecked, found.registers, found.wrong) == (48, 0, 1, [])
 
 
-async def test_one_watt_hour_too_many_is_found(site: Site) -> None:
-    planted = at("2026-04-02T10:00")
+def one_more_at(end_ms: UtcMs) -> Callable[[HalfHour], HalfHour]:
+    """Puts a watt-hour too many into the half-hour that ends then."""
 
     def change(row: HalfHour) -> HalfHour:
         assert row.value is not None
-        return replace(row, value=Quantity(row.value.whole + 1)) if row.end_ms == planted else row
+        return replace(row, value=Quantity(row.value.whole + 1)) if row.end_ms == end_ms else row
 
-    await site.fill(BEGIN, END, samples=True, change=change)
+    return change
+
+
+async def test_one_watt_hour_too_many_is_found(site: Site) -> None:
+    planted = at("2026-04-02T10:00")
+    await site.fill(BEGIN, END, samples=True, change=one_more_at(planted))
     found = await checked(site)
     assert found.wrongs == 1
     assert f"says {wh(planted) + 1}, and {wh(planted)} was read" in found.wrong[0]
 
 
 async def test_an_error_at_the_day_s_end_breaks_the_sum_too(site: Site) -> None:
-    def change(row: HalfHour) -> HalfHour:
-        assert row.value is not None
-        return replace(row, value=Quantity(row.value.whole + 1)) if row.end_ms == END else row
-
-    await site.fill(BEGIN, END, samples=True, change=change)
+    await site.fill(BEGIN, END, samples=True, change=one_more_at(END))
     found = await checked(site)
     assert found.wrongs == 2
     assert "add up to 4801, and its register counted 4800" in found.wrong[1]

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import re
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,6 @@ from meterkast.timing.machine import boot_id, boot_ns
 
 from .site import REGISTER, Site, at, wh
 
-CHROMIUM = os.environ.get("METERKAST_CHROMIUM", "/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 LONG = "connection-with-a-name-of-many-letters/power_consumption_of_the_whole_building"
 
 
@@ -146,18 +142,6 @@ def test_every_word_is_there_in_both_languages() -> None:
     assert all(len(both) == 2 and all(both) for both in _WORDS.values())
     for kind in (*Cause, *Break):
         assert kind.value in words("nl")
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    if shutil.which(CHROMIUM) is None:
-        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium, or set METERKAST_CHROMIUM")
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        await started.close()
 
 
 @pytest.mark.parametrize("language", ["en", "nl"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -107,3 +111,28 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     opened = await open_store(tmp_path / "meterkast.db")
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def in_thread() -> Callable[..., AbstractContextManager[Any]]:
+    """Serves a stand-in in a thread of its own, for a command that runs its own event loop."""
+
+    @contextmanager
+    def served(serving: AbstractAsyncContextManager[Any]) -> Iterator[Any]:
+        found: list[Any] = []
+        started, stop = threading.Event(), threading.Event()
+
+        async def serve() -> None:
+            async with serving as server:
+                found.append(server)
+                started.set()
+                await asyncio.to_thread(stop.wait)
+
+        thread = threading.Thread(target=asyncio.run, args=(serve(),))
+        thread.start()
+        assert started.wait(60)
+        yield found[0]
+        stop.set()
+        thread.join()
+
+    return served

@@ -73,14 +73,9 @@ def weight(value: Any = 1.0) -> dict[str, Any]:
     return made_value(49, "Weight", None, value, ccSpecific={"sensorType": 14, "scale": 0}, unit="kg")
 
 
-def made_node(number: int, *values: dict[str, Any], **data: Any) -> Any:
-    """A node of the library, from made-up data; what a real device cannot be made to send."""
-    from meterkast_drivers.zwave import library  # noqa: F401
-
-    # isort: split
-    from zwave_js_server.model.node import Node as LiveNode
-
-    told: dict[str, Any] = {
+def told_node(number: int, *values: dict[str, Any], **data: Any) -> dict[str, Any]:
+    """A node as the server describes it."""
+    return {
         "nodeId": number,
         "index": 0,
         "status": 4,
@@ -97,7 +92,16 @@ def made_node(number: int, *values: dict[str, Any], **data: Any) -> Any:
         "endpoints": [],
         **data,
     }
-    return LiveNode(SimpleNamespace(driver=None), told)
+
+
+def made_node(number: int, *values: dict[str, Any], **data: Any) -> Any:
+    """A node of the library, from made-up data; what a real device cannot be made to send."""
+    from meterkast_drivers.zwave import library  # noqa: F401
+
+    # isort: split
+    from zwave_js_server.model.node import Node as LiveNode
+
+    return LiveNode(SimpleNamespace(driver=None), told_node(number, *values, **data))
 
 
 class MadeLink:

@@ -17,6 +17,7 @@ from meterkast.backup.sealed import SealedReader
 from meterkast.model.errors import RefusedError
 from meterkast.model.time import UtcMs
 from meterkast_buffer.copying import kept_from_gateways, prepare_restored
+from meterkast_buffer.journal import sync
 
 PART = ".restoring"
 BEFORE = ".before-restore"
@@ -76,7 +77,7 @@ def restore(file: IO[bytes], passphrase: str, *, name: str, root: Path, force: b
             if database not in staging.units:
                 raise RefusedError(f"{name} holds no database", hint=_STRANGE)
             prepare_restored(str(staging.units[database]), UtcMs(told["created_ms"]))
-            _sync(staging.units[database])
+            sync(staging.units[database])
             result = Restored(UtcMs(told["created_ms"]), _under(root, told["config"]), staging.files)
             with kept_from_gateways(str(database)):
                 _put_in_place(staging.units, database, result)
@@ -244,7 +245,7 @@ def _put_in_place(units: dict[Path, Path], database: Path, result: Restored) -> 
                 now.rename(before)
         raise
     for folder in {place.parent for place in places}:
-        _sync(folder)
+        sync(folder)
     result.aside = [now for now, _ in done if BEFORE in now.name]
 
 
@@ -253,11 +254,3 @@ def _aside(place: Path, database: Path) -> Path:
     if place.name in (f"{database.name}-wal", f"{database.name}-shm"):
         return place.with_name(database.name + BEFORE + place.name.removeprefix(database.name))
     return place.with_name(place.name + BEFORE)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

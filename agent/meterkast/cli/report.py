@@ -113,15 +113,15 @@ _HEADS = (
 
 async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_ms: UtcMs, out: TextIO) -> int:
     """The ledger itself: one line for each channel and interval."""
-    from meterkast.proof.gathering import StoreSource, owed_in
-    from meterkast.proof.ledger import Handed, Ledger, Standing
+    from meterkast.proof.gathering import ledger_of, owed_in
+    from meterkast.proof.ledger import Handed, Standing
     from meterkast.proof.month import month_of
 
     after_ms, until_ms = month_of(month, grid)
     channels = owed_in(await store.channels(), after_ms, until_ms)
     units = {one.id: one.unit.value for one in await store.properties()}
     aged_ms = UtcMs(now_ms - config.storage.samples_days * DAY_MS)
-    ledger = Ledger(StoreSource(store), grid, now_ms=now_ms, aged_ms=aged_ms)
+    ledger = await ledger_of(store, grid, now_ms=now_ms, aged_ms=aged_ms)
     lines = csv.writer(out, lineterminator="\r\n")
     lines.writerow(_HEADS.split(","))
     whole = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -52,6 +53,23 @@ class RowKey(NamedTuple):
         )
 
 
+class Intervals(NamedTuple):
+    """Those of one length that end in (after, until], of some properties; None: of all."""
+
+    after_ms: UtcMs
+    until_ms: UtcMs
+    length_ms: int = HALF_HOUR_MS
+    properties: Collection[PropertyId] | None = None
+
+    def hold(self, key: RowKey) -> bool:
+        """Whether a row is of one of them."""
+        return (
+            key.length_ms == self.length_ms
+            and self.after_ms < key.end_ms <= self.until_ms
+            and (self.properties is None or key.property_id in self.properties)
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HalfHour:
     """One property over one interval (start, end] of the site's wall clock.
@@ -88,6 +106,21 @@ class HalfHour:
             self.cause is not None
         ):
             raise ValueError(f"{self}: a half-hour has a value, or is missing with a cause")
+
+    @classmethod
+    def missing(
+        cls, property_id: PropertyId, end_ms: UtcMs, length_ms: int, cause: Cause, *, revision: int = 0
+    ) -> HalfHour:
+        """One of which nothing is known but why."""
+        return cls(
+            property_id=property_id,
+            end_ms=end_ms,
+            length_ms=length_ms,
+            value=None,
+            state=State.MISSING,
+            cause=cause,
+            revision=revision,
+        )
 
     def canonical(self) -> str:
         """The row as text, all that is promised of it: what its CRC, its second copy and digests are over.
@@ -156,14 +189,8 @@ class HalfHour:
 
 def unreadable(key: RowKey) -> HalfHour:
     """What stands for a row that is not as it was written; late readings may still revise it."""
-    return HalfHour(
-        property_id=PropertyId(key.property_id),
-        end_ms=UtcMs(key.end_ms),
-        length_ms=key.length_ms,
-        value=None,
-        state=State.MISSING,
-        cause=Cause.DISK,
-        revision=key.revision,
+    return HalfHour.missing(
+        PropertyId(key.property_id), UtcMs(key.end_ms), key.length_ms, Cause.DISK, revision=key.revision
     )
 
 

@@ -102,16 +102,10 @@ class Composing:
         own = self._found(property_id, length_ms, end_ms)
         if own is not None:
             return own
+        # The property was not yet known in that interval, or nobody waits for its device any more.
         removed = self._closing.is_retired(property_id)
-        return HalfHour(
-            property_id=property_id,
-            end_ms=end_ms,
-            length_ms=length_ms,
-            value=None,
-            state=State.MISSING,
-            # The property was not yet known in that interval, or nobody waits for its device any more.
-            cause=Cause.DEVICE_REMOVED if removed else Cause.METER_SILENT,
-        )
+        cause = Cause.DEVICE_REMOVED if removed else Cause.METER_SILENT
+        return HalfHour.missing(property_id, end_ms, length_ms, cause)
 
     def _found(self, property_id: PropertyId, length_ms: int, end_ms: UtcMs) -> HalfHour | None:
         own = self._closing.recent.closed_as(property_id, length_ms, end_ms)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from meterkast.model.delivery import Item, StreamStatus
-from meterkast.model.half_hour import HalfHour, RowKey
-from meterkast.model.product import PropertyId
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.seal import Seal
 from meterkast.model.time import UtcMs
 from meterkast.ports.store import Store
@@ -16,22 +15,11 @@ Key = tuple[int, int, int]
 """What names one half-hour among those of 30 minutes: end in ms, property, revision."""
 
 
-class Books(Protocol):
-    """Reads the ledger, and keeps the seals. Every method raises StorageError when the database refuses."""
+class Rows(Protocol):
+    """What a ledger is made of, in the database or in a report. Each method may raise StorageError."""
 
-    async def first_ms(self) -> UtcMs | None:
-        """End of the oldest half-hour that is kept."""
-
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int = ...,
-        properties: Iterable[PropertyId] | None = None,
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        """Every revision of each interval that ends in (after, until], by end, property and revision.
+    async def revisions(self, intervals: Intervals, damaged: list[RowKey]) -> Sequence[HalfHour]:
+        """Every revision of each interval, by end, property and revision.
 
         Args:
             damaged: Takes the keys of wrong rows, which are left out.
@@ -39,6 +27,13 @@ class Books(Protocol):
 
     async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
         """The items of intervals that end in (after, until], by end, stream and id; without their payload."""
+
+
+class Books(Rows, Protocol):
+    """Reads the ledger, and keeps the seals. Every method raises StorageError when the database refuses."""
+
+    async def first_ms(self) -> UtcMs | None:
+        """End of the oldest half-hour that is kept."""
 
     async def send_again(self, status: StreamStatus, after_ms: UtcMs, *, dry_run: bool) -> tuple[int, int]:
         """Put delivered items of a stream back to pending: those of intervals that end after an instant.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from meterkast import __version__
 from meterkast.model.channel import Channel
 from meterkast.model.datatypes import Kind
-from meterkast.model.delivery import Item
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.half_hour import HalfHour, Intervals
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Seal
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs, iso_utc
@@ -44,34 +43,21 @@ class Site:
     samples_days: int
 
 
-class StoreSource:
-    """The ledger's source: the database."""
+async def ledger_of(store: BookedStore, grid: Grid, *, now_ms: UtcMs, aged_ms: UtcMs) -> Ledger:
+    """The ledger as the database has it now; `now_ms` and `aged_ms` as in `Ledger`.
 
-    def __init__(self, store: BookedStore) -> None:
-        self._store = store
-
-    async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
-        return await self._store.closed_until()
-
-    async def composed_until(self) -> Mapping[tuple[str, str], UtcMs]:
-        streams = self._store.streams().items()
-        return {key: one.composed_ms for key, one in streams if one.composed_ms is not None}
-
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int,
-        properties: Iterable[PropertyId],
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        return await self._store.books.revisions(
-            after_ms, until_ms, length_ms=length_ms, properties=properties, damaged=damaged
-        )
-
-    async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
-        return await self._store.books.items(after_ms, until_ms)
+    Raises:
+        StorageError: The database refused.
+    """
+    streams = store.streams().items()
+    return Ledger(
+        store.books,
+        grid,
+        closed=await store.closed_until(),
+        composed={key: one.composed_ms for key, one in streams if one.composed_ms is not None},
+        now_ms=now_ms,
+        aged_ms=aged_ms,
+    )
 
 
 def owed_in(channels: Sequence[Channel], after_ms: UtcMs, until_ms: UtcMs) -> list[Channel]:
@@ -102,8 +88,8 @@ async def gather(store: BookedStore, site: Site, month: str, now_ms: UtcMs) -> B
     properties = await _properties(store, shown)
     registers = {PropertyId(one.id): one.unit for one in properties if one.register}
     aged_ms = UtcMs(now_ms - site.samples_days * DAY_MS)
-    ledger = Ledger(StoreSource(store), site.grid, now_ms=now_ms, aged_ms=aged_ms)
     begins = await _begins(store, registers, after_ms)
+    ledger = await ledger_of(store, site.grid, now_ms=now_ms, aged_ms=aged_ms)
     tallies = Tallies(site.grid, registers, epochs, begins)
     parts = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))
     seals = await _seals(store, site.device, shown, after_ms, until_ms)
@@ -293,9 +279,7 @@ async def _other_rows(
         day_ms = UtcMs(after_ms - 1)
         while day_ms < until_ms:
             later_ms = UtcMs(min(day_ms + DAY_MS, until_ms))
-            rows = await store.books.revisions(
-                day_ms, later_ms, length_ms=length_ms, properties=shown, damaged=[]
-            )
+            rows = await store.books.revisions(Intervals(day_ms, later_ms, length_ms, shown), damaged=[])
             found += [text for row in rows if (text := row.canonical()) not in sealed]
             day_ms = later_ms
     return tuple(found)

@@ -6,16 +6,16 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemState
-from meterkast.model.half_hour import Cause, HalfHour, RowKey, State
+from meterkast.model.half_hour import Cause, HalfHour, Intervals, RowKey, State
 from meterkast.model.product import PropertyId
 from meterkast.model.time import HALF_HOUR_MS, Grid, UtcMs
+from meterkast.proof.books import Rows
 
 
 class Standing(StrEnum):
@@ -65,45 +65,32 @@ _WORST = (State.MISSING, State.SUSPECT, State.LATE, State.MEASURED)
 _UNSENT = (Standing.MISSING, Standing.SUSPECT)
 
 
-class Source(Protocol):
-    """Where a ledger is read from: the database, or a report. Each method may raise StorageError."""
-
-    async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
-        """As `meterkast.ports.store.Store`."""
-
-    async def composed_until(self) -> Mapping[tuple[str, str], UtcMs]:
-        """How far each (uplink, stream) is composed."""
-
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int,
-        properties: Iterable[PropertyId],
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        """As `books.Books`."""
-
-    async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
-        """As `books.Books`."""
-
-
 class Ledger:
     """Reads entries.
 
     Args:
+        closed: How far each (property, length in ms) is closed.
+        composed: How far each (uplink, stream) is composed.
         now_ms: What ends later is not expected yet.
         aged_ms: Intervals of other lengths than 30 minutes that end before are no longer kept.
     """
 
-    def __init__(self, source: Source, grid: Grid, *, now_ms: UtcMs, aged_ms: UtcMs) -> None:
-        self._source = source
+    def __init__(
+        self,
+        rows: Rows,
+        grid: Grid,
+        *,
+        closed: Mapping[tuple[PropertyId, int], UtcMs],
+        composed: Mapping[tuple[str, str], UtcMs],
+        now_ms: UtcMs,
+        aged_ms: UtcMs,
+    ) -> None:
+        self._source = rows
         self._grid = grid
+        self._closed = closed
+        self._composed = composed
         self._now_ms = now_ms
         self._aged_ms = aged_ms
-        self._closed: Mapping[tuple[PropertyId, int], UtcMs] = {}
-        self._composed: Mapping[tuple[str, str], UtcMs] = {}
         self.damaged: list[RowKey] = []
 
     async def days(
@@ -114,8 +101,6 @@ class Ledger:
         Raises:
             StorageError: The database refused.
         """
-        self._closed = await self._source.closed_until()
-        self._composed = await self._source.composed_until()
         until_ms = min(until_ms, self._now_ms)
         while after_ms < until_ms:
             day_ms = min(self._grid.day(self._grid.date_of(UtcMs(after_ms + 1)))[1], until_ms)
@@ -148,17 +133,13 @@ class Ledger:
         """All revisions of each interval; None of those that are damaged."""
         wrong: list[RowKey] = []
         found: dict[tuple[PropertyId, UtcMs], list[HalfHour]] = {}
-        for row in await self._source.revisions(
-            after_ms,
-            until_ms,
-            length_ms=length_ms,
-            properties=sorted({one for channel in channels for one in channel.properties}),
-            damaged=wrong,
-        ):
+        properties = {one for channel in channels for one in channel.properties}
+        intervals = Intervals(after_ms, until_ms, length_ms, properties)
+        for row in await self._source.revisions(intervals, damaged=wrong):
             found.setdefault((row.property_id, row.end_ms), []).append(row)
         for key in wrong:
             # An older revision is not the truth any more.
-            lost = _lost(PropertyId(key.property_id), UtcMs(key.end_ms), key.length_ms, Cause.DISK)
+            lost = HalfHour.missing(PropertyId(key.property_id), UtcMs(key.end_ms), key.length_ms, Cause.DISK)
             found[lost.property_id, lost.end_ms] = [lost]
         self.damaged += wrong
         return found
@@ -181,7 +162,7 @@ class Ledger:
                 if length_ms != HALF_HOUR_MS and end_ms < self._aged_ms:
                     standing = Standing.AGED
                     break
-                known = [_lost(property_id, end_ms, length_ms, Cause.NOT_COMMISSIONED)]
+                known = [HalfHour.missing(property_id, end_ms, length_ms, Cause.NOT_COMMISSIONED)]
             newest.append(known[-1])
             sent_first = sent_first and known[0].state in (State.MEASURED, State.LATE)
         if standing is None:
@@ -212,14 +193,3 @@ class Ledger:
 
 def _over(channel: Channel, end_ms: UtcMs) -> bool:
     return channel.until_ms is not None and end_ms > channel.until_ms
-
-
-def _lost(property_id: PropertyId, end_ms: UtcMs, length_ms: int, cause: Cause) -> HalfHour:
-    return HalfHour(
-        property_id=property_id,
-        end_ms=end_ms,
-        length_ms=length_ms,
-        value=None,
-        state=State.MISSING,
-        cause=cause,
-    )

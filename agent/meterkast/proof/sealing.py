@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Part, Parts, Seal, digest
 from meterkast.model.time import DAY_MS, Grid, UtcMs
@@ -101,7 +101,7 @@ async def _rows_of(books: Books, keys: Sequence[Key]) -> list[HalfHour]:
         if end_ms <= done_ms:
             continue
         done_ms = end_ms + DAY_MS
-        rows = await books.revisions(UtcMs(end_ms - 1), UtcMs(done_ms), damaged=[])
+        rows = await books.revisions(Intervals(UtcMs(end_ms - 1), UtcMs(done_ms)), damaged=[])
         found.update({_key(row): row for row in rows})
     return [found[key] for key in keys if key in found]
 

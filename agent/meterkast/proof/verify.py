@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from meterkast.model.channel import Channel
 from meterkast.model.delivery import Item, ItemId, ItemState
 from meterkast.model.epoch import Break, Epoch
 from meterkast.model.errors import MeterkastError, RefusedError
-from meterkast.model.half_hour import HalfHour, RowKey
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.seal import Part, Parts, digest
@@ -137,41 +137,16 @@ def _seal(seal: SealPart, shown: set[PropertyId], found: Verdict) -> None:
         found.wrong.append(f"{seal.day}: its digest is not that of what it covers.")
 
 
-class FileSource:
-    """The ledger's source: a report."""
+class FileRows:
+    """What the ledger is made of, as a report has it."""
 
     def __init__(self, body: Body, rows: Mapping[RowKey, HalfHour]) -> None:
         self._body = body
         self._rows = sorted(rows.items())
 
-    async def closed_until(self) -> Mapping[tuple[PropertyId, int], UtcMs]:
-        return {(PropertyId(one), length_ms): UtcMs(end_ms) for one, length_ms, end_ms in self._body.closed}
-
-    async def composed_until(self) -> Mapping[tuple[str, str], UtcMs]:
-        return {
-            (one.uplink, one.stream): UtcMs(one.composed_ms)
-            for one in self._body.streams
-            if one.composed_ms is not None
-        }
-
-    async def revisions(
-        self,
-        after_ms: UtcMs,
-        until_ms: UtcMs,
-        *,
-        length_ms: int,
-        properties: Iterable[PropertyId],
-        damaged: list[RowKey],
-    ) -> Sequence[HalfHour]:
-        wanted = set(properties)
-
-        def asked(key: RowKey) -> bool:
-            return (
-                key.length_ms == length_ms and after_ms < key.end_ms <= until_ms and key.property_id in wanted
-            )
-
-        damaged += [key for one in self._body.damaged if asked(key := RowKey(*one))]
-        return [row for key, row in self._rows if asked(key)]
+    async def revisions(self, intervals: Intervals, damaged: list[RowKey]) -> Sequence[HalfHour]:
+        damaged += [key for one in self._body.damaged if intervals.hold(key := RowKey(*one))]
+        return [row for key, row in self._rows if intervals.hold(key)]
 
     async def items(self, after_ms: UtcMs, until_ms: UtcMs) -> Sequence[Item]:
         return [
@@ -190,6 +165,21 @@ class FileSource:
             for at_ms, state, delivered_ms, receipt, words in one.items
             if after_ms < at_ms <= until_ms
         ]
+
+
+def _ledger(body: Body, rows: Mapping[RowKey, HalfHour], grid: Grid) -> Ledger:
+    return Ledger(
+        FileRows(body, rows),
+        grid,
+        closed={(PropertyId(one), length_ms): UtcMs(end_ms) for one, length_ms, end_ms in body.closed},
+        composed={
+            (one.uplink, one.stream): UtcMs(one.composed_ms)
+            for one in body.streams
+            if one.composed_ms is not None
+        },
+        now_ms=UtcMs(body.now_ms),
+        aged_ms=UtcMs(body.aged_ms),
+    )
 
 
 async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -> None:
@@ -225,7 +215,7 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
         for key, row in sorted(rows.items())
         if key.end_ms == after_ms and key.length_ms == HALF_HOUR_MS and row.property_id in registers
     }
-    ledger = Ledger(FileSource(body, rows), grid, now_ms=UtcMs(body.now_ms), aged_ms=UtcMs(body.aged_ms))
+    ledger = _ledger(body, rows, grid)
     try:
         tallies = Tallies(grid, registers, epochs, begins)
         made = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))

@@ -14,9 +14,8 @@ from meterkast.model.reading import Batch
 from meterkast.model.time import UtcMs
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast_buffer.store import SqliteStore, open_store
-from meterkast_drivers.p1.framing import Framer
-from meterkast_drivers.p1.reader import Reader
 from meterkast_rig.configuration import electricity, single, wattics
+from meterkast_rig.p1_wire import Wire
 from meterkast_rig.stepped import SteppedClock
 
 WATTICS = wattics(
@@ -45,20 +44,12 @@ class Core:
         self.gateway = Gateway(decode(Config, tree), clock, store, "mk-bench")
         for uplink in self.gateway.uplinks.values():
             uplink.deliver = _acknowledge  # type: ignore[method-assign]  # the one step that is left out
-        self.catalog = DriverCatalog(self.gateway.keeper, "p1")
-        self.framer = Framer()
-        self.reader = Reader()
+        self._wire = Wire(DriverCatalog(self.gateway.keeper, "p1"))
 
     async def telegram(self, data: bytes, emit: Callable[[Batch], None]) -> None:
         """A telegram's bytes, as the port hands them over: all at once, coalesced."""
-        for frame in self.framer.feed(data):
-            seen_ns = self.clock.boot_ns()
-            batches = self.reader.take(frame, seen_ns)
-            if self.reader.undeclared:
-                await self.reader.declare(self.catalog)
-                batches = self.reader.batches(seen_ns)
-            for batch in batches:
-                emit(batch)
+        for batch in await self._wire.take(data, self.clock.boot_ns()):
+            emit(batch)
 
 
 async def _acknowledge(stream: str, items: Sequence[Item]) -> str:

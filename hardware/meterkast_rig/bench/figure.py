@@ -44,25 +44,13 @@ class Figure:
 
     def at_most(self, what: str, value: float, limit: float, unit: str = "") -> None:
         """A number that should not be larger."""
-        self.rows.append(
-            Row(
-                what=what,
-                measured=written(value, unit),
-                target=f"≤ {written(limit, unit)}",
-                met=value <= limit,
-            )
-        )
+        target = f"≤ {written(limit, unit)}"
+        self.rows.append(Row(what=what, measured=written(value, unit), target=target, met=value <= limit))
 
     def at_least(self, what: str, value: float, limit: float, unit: str = "") -> None:
         """A number that should not be smaller."""
-        self.rows.append(
-            Row(
-                what=what,
-                measured=written(value, unit),
-                target=f"≥ {written(limit, unit)}",
-                met=value >= limit,
-            )
-        )
+        target = f"≥ {written(limit, unit)}"
+        self.rows.append(Row(what=what, measured=written(value, unit), target=target, met=value >= limit))
 
     def holds(self, what: str, found: bool, target: str) -> None:
         """A statement that should be true."""

@@ -28,8 +28,8 @@ from meterkast.pipeline.meter_desk import MeterDesk, SwapOrder
 from meterkast.ports.clock import Trust
 from meterkast.ports.store import Keep
 from meterkast.proof.books import BookedStore
-from meterkast.proof.gathering import StoreSource
-from meterkast.proof.ledger import Entry, Ledger
+from meterkast.proof.gathering import ledger_of
+from meterkast.proof.ledger import Entry
 from meterkast.timing.judgement import AGREE_MS
 from meterkast.uplinks import http
 from meterkast.uplinks.reset import session
@@ -320,7 +320,7 @@ class _World:
         made.keys = {(products[one.product_id], one.key): one.id for one in await store.properties()}
         made.half_hours = await store.half_hours(UtcMs(0), UtcMs(1 << 62), length_ms=HALF_HOUR_MS)
         made.epochs = await store.epochs()
-        ledger = Ledger(StoreSource(store), self.run.site.grid, now_ms=self._now_ms(), aged_ms=UtcMs(0))
+        ledger = await ledger_of(store, self.run.site.grid, now_ms=self._now_ms(), aged_ms=UtcMs(0))
         entries: dict[tuple[str, str], list[Entry]] = {}
         # What was measured once an hour may belong to a half-hour before the beginning.
         since_ms = UtcMs(self._start_ms - DAY_MS)

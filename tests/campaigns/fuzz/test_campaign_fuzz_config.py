@@ -22,6 +22,7 @@ from meterkast.model.time import Grid, UtcMs, zone
 from meterkast.ports.store import Store
 from meterkast.uplinks.context import Context
 
+from ...uplinks.reset.monitor import MONITOR
 from .mutation import SEED, SIZE, damaged, twisted
 
 ROOT = Path(__file__).parents[3]
@@ -64,16 +65,8 @@ WHOLE: dict[str, Any] = {
             "client_id": "demo",
             "client_secret": "hunter2",
             "monitors": [
-                {
-                    "connection_id": "M1",
-                    "module": "energy",
-                    "brand": "b",
-                    "sku": "s",
-                    "serial": "1",
-                    "channels": [
-                        {"id": "c01", "readings": {"power_consumption": "electricity/import_total"}}
-                    ],
-                }
+                MONITOR
+                | {"channels": [{"id": "c01", "readings": {"power_consumption": "electricity/import_total"}}]}
             ],
         },
         "wattics": {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,19 +14,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from meterkast.model.product import (
-    Product,
-    ProductDescription,
-    ProductId,
-    Property,
-    PropertyDescription,
-    PropertyId,
-)
 from meterkast.model.reading import Batch
 from meterkast_drivers.p1.cipher import LUXEMBOURG_AUTH_KEY, Opener, SealedError
 from meterkast_drivers.p1.framing import LONGEST_CIPHER, LONGEST_TEXT, Checksum, Frame, Framer, Kind
 from meterkast_drivers.p1.reader import Reader
 
+from ...p1.stub_catalog import StubCatalog
 from .mutation import SEED, SIZE, damaged
 
 DATA = Path(__file__).parents[2] / "data" / "p1"
@@ -84,39 +76,13 @@ def sealed(text: bytes) -> bytes:
     return body + b"%04X\r\n" % crc(body, 0xA001, 0)
 
 
-class Ids:
-    """Gives each value the id of its name; a catalog."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    async def declare(
-        self, product: ProductDescription, properties: Sequence[PropertyDescription]
-    ) -> tuple[Product, Mapping[str, Property]]:
-        known = Product(id=ProductId(1), description=product)
-        return known, {
-            one.key: Property(
-                id=self._of(f"{product.identity}/{one.key}"), product_id=known.id, description=one
-            )
-            for one in properties
-        }
-
-    def present(self, products: Sequence[ProductId]) -> None:
-        """Which meters a port shows is nothing to it."""
-
-    def _of(self, name: str) -> PropertyId:
-        if name not in self.names:
-            self.names.append(name)
-        return PropertyId(self.names.index(name) + 1)
-
-
 class Line:
     """A meter's line as the driver reads it, and what came of it."""
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, catalog: StubCatalog) -> None:
         self.framer = Framer()
         self.reader = Reader()
-        self.ids = ids
+        self.catalog = catalog
         self.now_ns = 0
         self.frames: list[Frame] = []
         self.values: set[tuple[str, int, int]] = set()
@@ -131,14 +97,13 @@ class Line:
                 continue
             self._take(self.reader.take(frame, self.now_ns))
             if self.reader.undeclared:
-                await self.reader.declare(self.ids)
+                await self.reader.declare(self.catalog)
                 self._take(self.reader.batches(self.now_ns))
         return frames
 
     def _take(self, batches: list[Batch]) -> None:
         for batch in batches:
-            for column, value in zip(batch.layout, batch.values, strict=True):
-                self.values.add((self.ids.names[column.property_id - 1], value, column.decimals))
+            self.values |= {(name, *said) for name, said in self.catalog.named(batch).items()}
 
 
 @pytest.mark.slow
@@ -148,7 +113,7 @@ async def test_damage_is_never_taken_for_a_telegram() -> None:
     for number in range(1500 * SIZE):
         path = chance.choice(PROVEN)
         good = path.read_bytes()
-        line = Line(Ids())
+        line = Line(StubCatalog())
         await line.hear(good)
         await line.hear(good)
         known, true = set(line.values), line.frames[0].data
@@ -174,12 +139,12 @@ async def test_damage_is_never_taken_for_a_telegram() -> None:
 @pytest.mark.slow
 async def test_telegrams_of_right_checksum_and_odd_lines_are_read_or_refused() -> None:
     chance = Random(f"odd lines {SEED}")
-    ids = Ids()
+    catalog = StubCatalog()
     read = 0
     for number in range(1200 * SIZE):
         good = chance.choice(PROVEN).read_bytes()
         end = good.index(b"\r\n\r\n")
-        line = Line(ids)
+        line = Line(catalog)
         for _ in range(3):
             body = damaged(good[end:], chance, TOKENS[5:], 4).replace(b"\r\n!", b"\r\n.")
             try:

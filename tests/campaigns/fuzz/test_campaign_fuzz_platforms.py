@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -16,41 +16,18 @@ from meterkast.clock import FastClock
 from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError, RejectedError
-from meterkast.model.time import Grid, UtcMs, parse_iso, zone
-from meterkast.ports.store import Store
+from meterkast.model.time import UtcMs, parse_iso
 from meterkast.ports.uplink import Uplink
 from meterkast.uplinks import reset, wattics
-from meterkast.uplinks.context import Context
 
+from ...uplinks.remembering import context
+from ...uplinks.reset.monitor import MONITOR, PAYLOAD
 from .mutation import HALF_PAIR, SEED, SIZE, damaged, twisted
 
 OURS = (NotDeliveredError, MisconfiguredError, RejectedError)
 NOON = parse_iso("2026-01-15T12:00:00+01:00")
 SECRET = "hunter2-s3cret"
 LIMIT_S = 60.0  # only against hanging
-
-
-class Memory:
-    """The one part of a store that an uplink uses."""
-
-    def __init__(self) -> None:
-        self.texts: dict[tuple[str, str], str] = {}
-
-    async def get_state(self, scope: str, key: str) -> str | None:
-        return self.texts.get((scope, key))
-
-    async def set_state(self, scope: str, key: str, text: str) -> None:
-        self.texts[scope, key] = text
-
-
-def context() -> Context:
-    return Context(
-        device_id="mk-test",
-        grid=Grid(zone("Europe/Amsterdam")),
-        clock=FastClock(1, UtcMs(NOON + 60_000)),
-        store=cast(Store, Memory()),
-        random=lambda: 0.0,
-    )
 
 
 async def delivered(uplink: Uplink, stream: str, item: Item, where: str) -> bool:
@@ -157,7 +134,7 @@ async def test_wattics_answers() -> None:
             },
             "uplinks.wattics",
         )
-        uplink = wattics.create(settings, context())
+        uplink = wattics.create(settings, context(FastClock(1, UtcMs(NOON + 60_000))))
         try:
             for number, answer in zip(range(1500 * SIZE), answers(chance), strict=False):
                 said[0] = answer
@@ -182,10 +159,6 @@ async def test_wattics_answers() -> None:
 
 # --- RESET: Socket.IO ------------------------------------------------------------------------------------
 
-PAYLOAD = (
-    b'{"connection_id":"M1","reading_time":"2026-01-15T12:00:00.000+01:00",'
-    b'"power_consumption":[{"channel_id":"c01","reading":84.270}]}'
-)
 ANSWERS: tuple[tuple[str, Any], ...] = (
     ("ack", {"code": "10200", "ack": True, "message_id": "another"}),
     ("ack", {"code": "10200", "ack": True}),
@@ -295,20 +268,11 @@ async def test_reset_answers() -> None:
             "connect_timeout_s": 5,
             "ack_timeout_s": 5,
             "stray_wait_s": 0.1,
-            "monitors": [
-                {
-                    "connection_id": "M1",
-                    "module": "energy",
-                    "brand": "b",
-                    "sku": "s",
-                    "serial": "1",
-                    "channels": [{"id": "c01", "readings": {"power_consumption": "e/i"}}],
-                }
-            ],
+            "monitors": [MONITOR],
         },
         "uplinks.reset",
     )
-    uplink = reset.create(settings, context())
+    uplink = reset.create(settings, context(FastClock(1, UtcMs(NOON + 60_000))))
     try:
         for number in range(700 * SIZE):
             babbler.frames, babbler.honest = babble(chance), chance.random() < 0.7

@@ -12,7 +12,6 @@ import pytest
 from meterkast.app import Gateway, device_id
 from meterkast.config.decoding import decode
 from meterkast.config.sections import Config
-from meterkast.model.datatypes import ENERGY_CONSUMED, POWER
 from meterkast.model.errors import LinkLostError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import (
@@ -27,7 +26,6 @@ from meterkast.model.product import (
 )
 from meterkast.model.reading import Batch, Column
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
-from meterkast.model.units import Unit
 from meterkast.pipeline.health import ProductHealth
 from meterkast.pipeline.inventory import DriverCatalog
 from meterkast.pipeline.supervisor import Supervisor
@@ -36,17 +34,10 @@ from meterkast_buffer.store import SqliteStore, open_store
 from meterkast_rig import configuration
 from meterkast_rig.stepped import SteppedClock
 
+from ...electricity import METER, VALUES
+
 START = UtcMs(1_773_154_800_000)  # a whole half-hour
 
-METER = ProductDescription(
-    identity="p1:MK01", name="Electricity meter", medium=Medium.ELECTRICITY, serial="MK01"
-)
-VALUES = (
-    PropertyDescription(
-        key="import_total", name="Energy import", datatype=ENERGY_CONSUMED, unit=Unit.WATT_HOUR
-    ),
-    PropertyDescription(key="power_import", name="Power import", datatype=POWER, unit=Unit.WATT),
-)
 METERS: Sequence[Mapping[str, Any]] = (
     {"id": "half", "interval_min": 30, "readings": {"pC_1": "electricity/import_total"}},
     {"id": "five", "interval_min": 5, "readings": {"aP_1": "electricity/power_import"}},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,23 +30,9 @@ def write(folder: Path, endpoint: str = "demo", password: str = "hunter2") -> st
 
 
 @pytest.fixture
-def endpoint() -> Iterator[str]:
-    """A stand-in in a thread of its own, for a command that runs its own event loop."""
-    found: list[str] = []
-    started, stop = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with wattics.serving(password="hunter2", meters=["shop-main"]) as server:
-            found.append(server.url)
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(10)
-    yield found[0]
-    stop.set()
-    thread.join()
+def endpoint(in_thread: Callable[..., Any]) -> Iterator[str]:
+    with in_thread(wattics.serving(password="hunter2", meters=["shop-main"])) as server:
+        yield server.url
 
 
 def test_connection_test_says_what_it_saw(

@@ -28,8 +28,10 @@ from meterkast_drivers.zwave.driver import ZwaveDriver
 from meterkast_drivers.zwave.link import NotAnsweredError
 from meterkast_drivers.zwave.settings import Settings
 
+from ..made_up import told_node
+
 LIMIT_S = 60.0
-ASLEEP, DEAD, ALIVE = 1, 3, 4
+ASLEEP, DEAD = 1, 3
 SUPERVISED = 255
 
 LOG_CONFIG: Any = {
@@ -153,23 +155,8 @@ class Link:
 
 
 def described(node: int, *values: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "nodeId": node,
-        "index": 0,
-        "status": ALIVE,
-        "ready": True,
-        "isControllerNode": node == 1,
-        "isListening": True,
-        "isFrequentListening": False,
-        "manufacturerId": 0x86,
-        "productType": 3,
-        "productId": 0x60,
-        "keepAwake": False,
-        "highestSecurityClass": 2,
-        "values": list(values),
-        "endpoints": [{"nodeId": node, "index": 0, "commandClasses": []}],
-        **more,
-    }
+    endpoints = [{"nodeId": node, "index": 0, "commandClasses": []}]
+    return told_node(node, *values, isControllerNode=node == 1, endpoints=endpoints, **more)
 
 
 class Cupboard:

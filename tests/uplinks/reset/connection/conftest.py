@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import engineio.base_client
 import pytest
@@ -17,10 +17,11 @@ from aiohttp import web
 from meterkast.clock import SystemClock
 from meterkast.config.decoding import decode
 from meterkast.model.delivery import Item, ItemId
-from meterkast.model.time import Grid, UtcMs, zone
-from meterkast.ports.store import Store
-from meterkast.uplinks.context import Context
+from meterkast.model.time import UtcMs
 from meterkast.uplinks.reset import Settings, create
+
+from ...remembering import context
+from ..monitor import MONITOR, PAYLOAD
 
 LIMIT_S = 30.0  # only against hanging
 SECRET = "s3cret-of-the-test"
@@ -31,21 +32,8 @@ TREE: dict[str, Any] = {
     "auth_timeout_s": 2,
     "ack_timeout_s": 2,
     "stray_wait_s": 0.1,
-    "monitors": [
-        {
-            "connection_id": "M1",
-            "module": "energy",
-            "brand": "b",
-            "sku": "s",
-            "serial": "1",
-            "channels": [{"id": "c01", "readings": {"power_consumption": "e/i"}}],
-        }
-    ],
+    "monitors": [MONITOR],
 }
-PAYLOAD = (
-    b'{"connection_id":"M1","reading_time":"2026-01-15T12:00:00.000+01:00",'
-    b'"power_consumption":[{"channel_id":"c01","reading":84.270}]}'
-)
 
 Message = dict[str, Any]
 Answer = Callable[[str, Message], Awaitable[None]]
@@ -66,32 +54,12 @@ async def nothing_left() -> AsyncIterator[None]:
     assert engineio.base_client.connected_clients == []
 
 
-class Memory:
-    """The one part of a store that an uplink uses."""
-
-    def __init__(self) -> None:
-        self.texts: dict[tuple[str, str], str] = {}
-
-    async def get_state(self, scope: str, key: str) -> str | None:
-        return self.texts.get((scope, key))
-
-    async def set_state(self, scope: str, key: str, text: str) -> None:
-        self.texts[scope, key] = text
-
-
 class Gateway:
     """An uplink to any far end, and the items it is given."""
 
     def __init__(self, url: str, **keys: Any) -> None:
         self.settings = decode(Settings, TREE | {"url": url} | keys, "uplinks.reset")
-        context = Context(
-            device_id="mk-test",
-            grid=Grid(zone("Europe/Amsterdam")),
-            clock=SystemClock(),
-            store=cast(Store, Memory()),
-            random=lambda: 0.0,
-        )
-        self.uplink = create(self.settings, context)
+        self.uplink = create(self.settings, context(SystemClock()))
 
     async def deliver(self, *numbers: int) -> str:
         """Deliver the items of these numbers; one where none is given."""

@@ -19,7 +19,7 @@ class Boot:
         first_ms: CLOCK_BOOTTIME when the gateway first ran in it, in ms.
         last_ms: The same when this was kept last.
         offset_ms: What is added to CLOCK_BOOTTIME to get UTC; None while the time is not known.
-        trust: How far that is known, as in `ports.Trust`.
+        trust: How far that is known, as in `meterkast.ports.clock.Trust`.
         sources: Who said so.
         learned_ms: CLOCK_BOOTTIME when it was learned; None while it is not.
         rtc_good: The gateway was stopped in order, and the machine's own clock that runs without power was

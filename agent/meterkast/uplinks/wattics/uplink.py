@@ -76,7 +76,7 @@ class WatticsUplink:
         return receipt
 
     async def held_until(self, stream: str) -> UtcMs | None:
-        """As `ports.Answering`: the last packet, "latest data" of a meter."""
+        """As `Answering`: the last packet, "latest data" of a meter."""
         last = await self._opened().last(stream)
         written = last.get("tsISO8601")
         if written is None:

@@ -31,7 +31,7 @@ Why = Callable[[Property, UtcMs, UtcMs], Cause]
 
 @dataclass(slots=True)
 class Closed:
-    """What one round of closing came to; see `ports.Keep`."""
+    """What one round of closing came to; see `ports.store.Keep`."""
 
     half_hours: list[HalfHour] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)

@@ -28,7 +28,7 @@ from meterkast.ports.inventory import Inventory, MeterCatalog
 
 
 class DriverCatalog:
-    """The catalog and the inventory as one driver sees them; see `ports.Inventory`."""
+    """The catalog and the inventory as one driver sees them; see `ports.inventory.Inventory`."""
 
     def __init__(self, keeper: Keeper, driver: str) -> None:
         self._keeper = keeper

@@ -153,7 +153,7 @@ class Keeper:
     async def declare(
         self, driver: str, product: ProductDescription, properties: Sequence[PropertyDescription]
     ) -> tuple[Product, Mapping[str, Property]]:
-        """A driver's devices and values get their ids; see `ports.Catalog`."""
+        """A driver's devices and values get their ids; see `ports.inventory.Catalog`."""
         made, found = await self.store.declare(product, properties)
         self.products[made.id] = made
         self._outages.reads(driver, made.id)

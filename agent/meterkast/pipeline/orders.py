@@ -37,7 +37,7 @@ class Orders:
             self._newest[one.description.property_id] = one, one.description.at_ms
 
     async def pend(self, pending: PendingDescription) -> Pending:
-        """See `ports.Inventory`."""
+        """See `ports.inventory.Inventory`."""
         made = await self._store.pend(pending)
         self._newest[pending.property_id] = made, pending.at_ms
         return made
@@ -45,7 +45,7 @@ class Orders:
     async def update(
         self, pending_id: PendingId, status: PendingStatus, *, eta_ms: UtcMs | None, detail: str
     ) -> None:
-        """See `ports.Inventory`."""
+        """See `ports.inventory.Inventory`."""
         for property_id, (one, _) in self._newest.items():
             if one.id == pending_id:
                 told = replace(one.description, status=status, eta_ms=eta_ms, detail=detail)

@@ -56,7 +56,7 @@ class Reach:
                 self._outages.reachable(change.product_id, change.status, change.at_ms)
 
     async def declare_node(self, node: NodeDescription) -> Node:
-        """See `ports.Inventory`."""
+        """See `ports.inventory.Inventory`."""
         made = await self._store.declare_node(node)
         self._nodes[made.id] = made
         if node.product_id is not None:
@@ -65,7 +65,7 @@ class Reach:
         return made
 
     async def remove_node(self, identity: str) -> None:
-        """See `ports.Inventory`. From now on nobody waits for its product."""
+        """See `ports.inventory.Inventory`. From now on nobody waits for its product."""
         await self._store.remove_node(identity)
         for node in list(self._nodes.values()):
             if node.description.identity == identity:
@@ -76,7 +76,7 @@ class Reach:
                     self._meters.retire(product_id, self._clock.now_ms())
 
     async def available(self, product_id: ProductId, status: Availability, at_ms: UtcMs) -> None:
-        """See `ports.Inventory`."""
+        """See `ports.inventory.Inventory`."""
         self._outages.reachable(product_id, status, at_ms)
         known = self._newest.get(product_id)
         if known is None or known.status is not status:

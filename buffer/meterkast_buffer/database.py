@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -152,21 +152,10 @@ class Database:
         Raises:
             StorageError: The database refused, or `work` did; nothing of it is kept.
         """
-        running = asyncio.create_task(self._transact(work, durable, committed))
-        try:
-            result = await asyncio.shield(running)
-        except asyncio.CancelledError:
-            while not running.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()  # else asyncio reports it as never seen; the caller is gone
-            raise
-        return result
+        return await _uncut(self._transact(work, durable, committed))
 
     async def _transact(self, work: Work[T], durable: bool, committed: Callable[[T], None] | None) -> T:
-        if self.broken:
-            await self._revive()
+        await self._revive()
         async with self._lock:
             self._must_be_open()
             connection = self._connection
@@ -200,12 +189,22 @@ class Database:
                 committed(result)
             return result
 
+    async def revive(self) -> None:
+        """After trouble open the file anew; otherwise it is as it is. Cancelling does not cut it in two.
+
+        Raises:
+            StorageError: The disk still refuses.
+        """
+        await _uncut(self._revive())
+
     async def _revive(self) -> None:
         """Open the file anew after trouble, checked and repaired as at start; readings wait meanwhile.
 
         Raises:
             StorageError: The disk still refuses; the connection is then as it was, or opened at the next try.
         """
+        if not self.broken:
+            return
         async with self._reviving:
             if not self.broken:
                 return
@@ -259,6 +258,20 @@ class Database:
                 raise refusal(error, self.path) from error
             finally:
                 release(self._guard)
+
+
+async def _uncut(what: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end, also where the caller is cancelled meanwhile."""
+    running = asyncio.create_task(what)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # else asyncio reports it as never seen; the caller is gone
+        raise
 
 
 async def fetch(connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

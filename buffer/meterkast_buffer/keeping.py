@@ -16,6 +16,7 @@ from meterkast_buffer.refusal import primary_code
 from meterkast_buffer.retention import Retention
 from meterkast_buffer.second_copy import SecondCopy
 from meterkast_buffer.tables import Tables
+from meterkast_buffer.unsure import Unsure
 
 
 class Keeping:
@@ -33,7 +34,7 @@ class Keeping:
         self._tables = tables
         self._retention = retention
         self._ballast: Ballast | None = None
-        self._unsure: tuple[Keep, int] | None = None
+        self._unsure: Unsure | None = None
 
     async def load(self) -> None:
         """Learn whose journal the second copy is; once at start."""
@@ -58,7 +59,7 @@ class Keeping:
 
     async def keep(self, what: Keep) -> None:
         """See `SqliteStore.keep`."""
-        if self._unsure is not None and await self._was_kept(what):
+        if await self._was_kept(what):
             return
         tables, retention = self._tables, self._retention
         retention.tight = self._ballast is not None and not self._ballast.there()
@@ -87,7 +88,7 @@ class Keeping:
         try:
             await self._transact(work)
         except StorageError:
-            self._unsure = (what, tried) if self._database.broken else None
+            self._unsure = Unsure(what, tried) if self._database.broken else None
             raise
         if self.copy is not None:
             await self.copy.kept(what.half_hours, what.now_ms)
@@ -108,24 +109,12 @@ class Keeping:
             await self._database.transact(work, committed=lambda apply: apply())
 
     async def _was_kept(self, what: Keep) -> bool:
-        """Whether a transaction whose commit failed is in the file all the same.
-
-        A disk that fails in the middle of a commit can leave it whole in the log, and opening the file anew
-        finds it there.
-        """
-        if self._unsure is None or self._unsure[0] is not what or self._database.broken:
+        """Whether the transaction that is tried again is in the file already; see `unsure.py`."""
+        if self._unsure is None or not self._unsure.is_of(what):
             return False
-        (_, block), self._unsure = self._unsure, None
-        if what.frames:
-            found = bool(await self._database.rows("SELECT 1 FROM blocks WHERE id = ?", (block,)))
-        elif what.half_hours:
-            found = await self._tables.half_hours.among(what.half_hours[0])
-        else:
-            streams = self._tables.outbox.streams()
-            return bool(what.composed) and all(
-                key in streams and streams[key].composed_ms == end
-                for key, end in (what.composed or {}).items()
-            )
+        await self._database.revive()  # only the file that was opened anew can tell
+        found = await self._unsure.was_kept(self._database, self._tables)
+        self._unsure = None
         if found and self.copy is not None:
             await self.copy.kept(what.half_hours, what.now_ms)
         return found

@@ -62,12 +62,20 @@ class UntimedBlocks:
         if not tables:
             return
         data = await self._samples.pack(connection, [_frames(one) for one in tables], added)
-        last_ms = max(one.seen_ms[-1] for one in tables)
         cursor = await connection.execute(
-            "INSERT INTO untimed (boot_id, last_ms, data) VALUES (?, ?, ?)", (boot.id, last_ms, data)
+            "INSERT INTO untimed (boot_id, last_ms, data) VALUES (?, ?, ?)",
+            (boot.id, _last_ms(tables), data),
         )
         if (cursor.lastrowid or 0) % _DAY_BLOCKS == 0:
             await self._shed(connection)
+
+    async def among(self, tables: Sequence[Untimed], boot: Boot) -> bool:
+        """Whether the block of these is kept: blocks of a boot end at different times."""
+        return bool(
+            await self._database.rows(
+                "SELECT 1 FROM untimed WHERE boot_id = ? AND last_ms = ?", (boot.id, _last_ms(tables))
+            )
+        )
 
     async def _shed(self, connection: aiosqlite.Connection) -> None:
         """Where there are too many: the oldest go, but the first of each boot, which its total needs."""
@@ -195,6 +203,10 @@ class _Sums:
             last = self.last[property_id]
             total = None if property_id in self.fell else difference(last, first)
             yield RegisterSpan(property_id=property_id, first=first, last=last, total=total)
+
+
+def _last_ms(tables: Sequence[Untimed]) -> int:
+    return max(one.seen_ms[-1] for one in tables)
 
 
 def _frames(table: Untimed) -> Frames:

@@ -9,18 +9,21 @@ import random
 import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meterkast.cli import main
+from meterkast.model.boot import Boot
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
-from meterkast.model.reading import Column, Frames
+from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
+from meterkast.model.untimed import Untimed
 from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.ballast import BYTES, Ballast
@@ -200,6 +203,54 @@ async def test_a_commit_that_failed_and_is_there_all_the_same_is_not_kept_twice(
     await store.keep(keep)
     assert await store.database.rows("SELECT count(*) FROM blocks") == [(1,)]
     assert await values(store) == [0]
+
+
+def samples_only(at_ms: int) -> Keep:
+    return Keep(now_ms=UtcMs(at_ms), frames=[Frames((Column(1, 0),), [UtcMs(at_ms)], [(1,)])])
+
+
+def without_time(at_ms: int) -> Keep:
+    boot = Boot(id="a", first_ms=0, last_ms=at_ms)
+    return Keep(
+        now_ms=UtcMs(START + at_ms),
+        untimed=[Untimed((Column(1, 0),), TimeSource.ARRIVAL, [at_ms], [None], [(1,)])],
+        boot=boot,
+    )
+
+
+@pytest.mark.parametrize("keep", [closing(0), samples_only(START), without_time(1000)])
+async def test_a_failed_commit_that_is_found_when_the_file_is_opened_anew_is_not_kept_twice(
+    opened: Open, path: Path, commit_fails: Callable[..., Any], keep: Keep
+) -> None:
+    """The next transaction is that one again; the first try to open the file fails, too."""
+    store = await opened(path)
+    failed = sqlite3.OperationalError("disk I/O error")
+    with commit_fails(failed, sqlite3.SQLITE_IOERR, made=True), pytest.raises(StorageError):
+        await store.keep(keep)
+    in_the_way = path.with_name(path.name + ".probe")
+    in_the_way.mkdir()
+    with pytest.raises(StorageError):
+        await store.keep(keep)
+    in_the_way.rmdir()
+    await store.keep(keep)
+    await store.keep(closing(1))
+    assert await values(store) == [*[row.value.whole for row in keep.half_hours if row.value], 1]
+    [(blocks,)] = await store.database.rows("SELECT count(*) FROM blocks")
+    [(untimed,)] = await store.database.rows("SELECT count(*) FROM untimed")
+    assert blocks + untimed == 2
+
+
+async def test_a_failed_commit_is_recognized_after_its_samples_were_given_up(
+    opened: Open, path: Path, commit_fails: Callable[..., Any]
+) -> None:
+    store = await opened(path)
+    keep = closing(0)
+    failed = sqlite3.OperationalError("disk I/O error")
+    with commit_fails(failed, sqlite3.SQLITE_IOERR, made=True), pytest.raises(StorageError):
+        await store.keep(keep)
+    await store.keep(replace(keep, frames=()))
+    await store.keep(closing(1))
+    assert await values(store) == [0, 1]
 
 
 @pytest.fixture

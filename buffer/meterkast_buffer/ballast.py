@@ -19,6 +19,9 @@ BYTES = 8 * 1024 * 1024
 _ROOM = 4 * BYTES
 """What must be free before it is made again."""
 
+SCARCE_BYTES = BYTES // 2
+"""With less than this free, and no ballast, the database stops growing."""
+
 _STEP = 256 * 1024
 
 

@@ -10,9 +10,9 @@ import aiosqlite
 
 from meterkast.model.errors import StorageError
 from meterkast.ports.store import Keep
-from meterkast_buffer.ballast import Ballast
+from meterkast_buffer.ballast import SCARCE_BYTES, Ballast
 from meterkast_buffer.database import Database, Work
-from meterkast_buffer.refusal import primary_code
+from meterkast_buffer.refusal import free_bytes, primary_code
 from meterkast_buffer.retention import Retention
 from meterkast_buffer.second_copy import SecondCopy
 from meterkast_buffer.tables import Tables
@@ -61,16 +61,16 @@ class Keeping:
         """See `SqliteStore.keep`."""
         if await self._was_kept(what):
             return
-        tables, retention = self._tables, self._retention
-        retention.tight = self._ballast is not None and not self._ballast.there()
+        tables, retention, ballast = self._tables, self._retention, self._ballast
+        gone = ballast is not None and not ballast.there()
+        retention.tight = gone and free_bytes(self._database.path) < SCARCE_BYTES
         # By a time that is not known nothing is old.
-        unknown = what.boot is not None and what.boot.offset_ms is None
-        aged, tried = not unknown and retention.due(what.now_ms), 0
+        now_ms = None if what.boot is not None and what.boot.offset_ms is None else what.now_ms
+        tried = 0
 
         async def work(connection: aiosqlite.Connection) -> Callable[[], None]:
-            if aged or retention.full:
-                # First, so that the pages that come free take what is new.
-                await retention.step(connection, what.now_ms)
+            # First, so that the pages that come free take what is new.
+            removed = await retention.step(connection, now_ms)
             nonlocal tried
             added = tables.samples.begin()
             await tables.samples.insert(connection, what.frames, what.now_ms, added)
@@ -80,8 +80,7 @@ class Keeping:
             def apply() -> None:
                 tables.samples.apply(added)
                 tables.outbox.apply(changed)
-                if aged:
-                    retention.taken(what.now_ms)
+                retention.taken(removed)
 
             return apply
 
@@ -92,8 +91,8 @@ class Keeping:
             raise
         if self.copy is not None:
             await self.copy.kept(what.half_hours, what.now_ms)
-        if aged and self._ballast is not None:
-            await asyncio.to_thread(self._ballast.make)
+        if gone and ballast is not None:
+            await asyncio.to_thread(ballast.make)
 
     async def _transact(self, work: Work[Callable[[], None]]) -> None:
         try:

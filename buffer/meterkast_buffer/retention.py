@@ -54,6 +54,24 @@ _SHED_TIGHT = 2
 _SHED_EVIDENCE = 200
 
 
+# A closing with all its items, and a block, fit into as many: 256 KiB.
+_SPARE_PAGES = 64
+
+
+@dataclass(slots=True)
+class Removed:
+    """What a step removed; it counts once its transaction is committed.
+
+    Attributes:
+        due_ms: When the next step is due.
+        blocks, evidence: What went to make room.
+    """
+
+    due_ms: UtcMs | None
+    blocks: int = 0
+    evidence: int = 0
+
+
 @dataclass(slots=True)
 class Retention:
     """How long what is kept.
@@ -66,7 +84,8 @@ class Retention:
         due_ms: When the next step is due; None at start, so that the first transaction takes one.
         full: The disk was full at the last transaction: the oldest blocks go now, whatever their age; where
             none can, the oldest evidence.
-        tight: There is no ballast any more: with each transaction a little goes before it is refused.
+        tight: There is no ballast any more, and hardly room: where the file has few free pages a little goes
+            with each transaction, before one is refused.
         shed_blocks, shed_evidence: What went like this since start.
     """
 
@@ -78,33 +97,36 @@ class Retention:
     tight: bool = False
     shed_blocks: int = 0
     shed_evidence: int = 0
-    _shedding: tuple[int, int] = (0, 0)
 
-    def due(self, now_ms: UtcMs) -> bool:
-        """Whether a step is due; also where the clock went back by more than the hour."""
-        return (
-            self.full
-            or self.tight
-            or self.due_ms is None
-            or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
+    def due(self, now_ms: UtcMs | None) -> bool:
+        """Whether what is old is looked for; also where the clock went back by more than the hour.
+
+        Args:
+            now_ms: None while the time is not known: nothing is old by it.
+        """
+        return now_ms is not None and (
+            self.due_ms is None or not self.due_ms - HOUR_MS <= now_ms < self.due_ms
         )
 
-    async def step(self, connection: aiosqlite.Connection, now_ms: UtcMs) -> None:
-        """Remove what is too old, in a transaction of the caller.
+    async def step(self, connection: aiosqlite.Connection, now_ms: UtcMs | None) -> Removed:
+        """Make room where it is short, and remove what is too old where that is due, in a transaction of
+        the caller.
 
         What goes wrong here is logged and undone, and never keeps the minute from being kept.
+
+        Args:
+            now_ms: None while the time is not known.
         """
+        removed = Removed(self.due_ms)
+        if not (self.full or self.tight or self.due(now_ms)):
+            return removed
         await connection.execute("SAVEPOINT retention")
         try:
             if self.full or self.tight:
-                await self._shed(connection)
-            old_ms = now_ms - self.samples_days * DAY_MS
-            await _remove_blocks(connection, old_ms, now_ms)
-            years = max(self.half_hours_years, YEARS_AT_LEAST)
-            await _remove_intervals(connection, old_ms, now_ms - years * 366 * DAY_MS)
-            await _remove_evidence(connection, now_ms - self.evidence_months * _LONGEST_MONTH_MS)
-            await _clear_payloads(connection, old_ms)
-            await _remove_records(connection, now_ms - years * 366 * DAY_MS)
+                removed.blocks, removed.evidence = await self._shed(connection)
+            if now_ms is not None and self.due(now_ms):
+                await self._remove_old(connection, now_ms)
+                removed.due_ms = UtcMs(now_ms + HOUR_MS)
         except sqlite3.Error as error:
             # A full or failing disk ends the whole transaction; anything else only this part.
             if not connection.in_transaction or primary_code(error) in (
@@ -114,28 +136,43 @@ class Retention:
                 raise
             log.error("old samples not removed", extra={"reason": str(error)})
             await connection.execute("ROLLBACK TO retention")
+            removed = Removed(self.due_ms if now_ms is None else UtcMs(now_ms + HOUR_MS))
         await connection.execute("RELEASE retention")
+        return removed
 
-    def taken(self, now_ms: UtcMs) -> None:
+    def taken(self, removed: Removed) -> None:
         """A step was committed."""
-        self.due_ms = UtcMs(now_ms + HOUR_MS)
+        self.due_ms = removed.due_ms
         self.full = False
-        self.shed_blocks += self._shedding[0]
-        self.shed_evidence += self._shedding[1]
-        self._shedding = (0, 0)
+        self.shed_blocks += removed.blocks
+        self.shed_evidence += removed.evidence
 
-    async def _shed(self, connection: aiosqlite.Connection) -> None:
-        """Samples first, then evidence, never a half-hour."""
+    async def _remove_old(self, connection: aiosqlite.Connection, now_ms: UtcMs) -> None:
+        old_ms = now_ms - self.samples_days * DAY_MS
+        await _remove_blocks(connection, old_ms, now_ms)
+        years = max(self.half_hours_years, YEARS_AT_LEAST)
+        await _remove_intervals(connection, old_ms, now_ms - years * 366 * DAY_MS)
+        await _remove_evidence(connection, now_ms - self.evidence_months * _LONGEST_MONTH_MS)
+        await _clear_payloads(connection, old_ms)
+        await _remove_records(connection, now_ms - years * 366 * DAY_MS)
+
+    async def _shed(self, connection: aiosqlite.Connection) -> tuple[int, int]:
+        """Samples first, then evidence where the disk refused, never a half-hour; how many of each."""
+        if not self.full:
+            [(spare,)] = await fetch(connection, "PRAGMA freelist_count")
+            if spare >= _SPARE_PAGES:
+                return 0, 0
         limit = _SHED_BLOCKS if self.full else _SHED_TIGHT
         blocks, evidence = await _shed_blocks(connection, limit), 0
-        if not blocks and await fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'evidence'"):
+        if not blocks and self.full:
             cursor = await connection.execute(
                 "DELETE FROM evidence WHERE rowid IN (SELECT rowid FROM evidence ORDER BY rowid LIMIT ?)",
                 (_SHED_EVIDENCE,),
             )
             evidence = cursor.rowcount
-        self._shedding = (blocks, evidence)
-        log.warning("disk full, oldest removed", extra={"blocks": blocks, "evidence": evidence})
+        if blocks or evidence:
+            log.warning("disk full, oldest removed", extra={"blocks": blocks, "evidence": evidence})
+        return blocks, evidence
 
 
 async def _shed_blocks(connection: aiosqlite.Connection, limit: int) -> int:

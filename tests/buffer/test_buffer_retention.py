@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from meterkast.model.boot import Boot
 from meterkast.model.delivery import NewItem
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour
@@ -184,3 +185,15 @@ async def test_on_a_full_disk_the_oldest_samples_go_and_half_hours_never(store: 
     assert NOW not in kept
     assert len(kept) >= 120
     assert len(await store.half_hours(UtcMs(0), UtcMs(1 << 50))) == number + 1
+
+
+async def test_on_a_full_disk_one_hour_goes_for_each_refusal_and_it_is_told_while_the_time_is_unknown(
+    store: SqliteStore,
+) -> None:
+    number = await fill(store)
+    for step in range(15):
+        boot = Boot(id="a", first_ms=0, last_ms=step * MINUTE_MS)
+        # By its wrong clock all samples would be years old.
+        await store.keep(Keep(now_ms=UtcMs(NOW + 9 * YEAR_MS + step), boot=boot))
+    assert len(await times(store)) == number - 60
+    assert "60 minutes of the oldest samples" in store.storage().notices[0][0]

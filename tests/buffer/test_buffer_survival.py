@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from meterkast.cli import main
 from meterkast.model.boot import Boot
 from meterkast.model.errors import StorageError
+from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
@@ -266,9 +268,10 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def fill(path: Path) -> None:
-    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as other:
-        while True:
+def fill(path: Path, *, but: int = 0) -> None:
+    """Fill the disk, but for so many bytes."""
+    with contextlib.suppress(OSError), open(path, "ab", buffering=0) as other:
+        while shutil.disk_usage(path.parent).free > but:
             other.write(bytes(4096))
 
 
@@ -298,6 +301,38 @@ async def test_a_full_disk_costs_the_ballast_then_samples_and_never_a_half_hour(
     (small / "other").unlink()
     await store.keep(Keep(now_ms=UtcMs(START + 400 * HALF_HOUR_MS), frames=closing(0).frames))
     assert ballast.there()
+
+
+async def test_a_disk_without_room_for_the_ballast_keeps_all_samples_until_it_is_nearly_full(
+    small: Path, opened: Open
+) -> None:
+    store = await opened(small / "meterkast.db")
+    fill(small / "other", but=20 << 20)
+    await store.make_ballast()
+    assert not Ballast(store.database.path).there()
+
+    async def blocks() -> int:
+        return int((await store.database.rows("SELECT count(*) FROM blocks"))[0][0])
+
+    for number in range(300):
+        await store.keep(closing(number))
+    assert await blocks() == 300
+    fill(small / "other", but=3 << 20)
+    for number in range(300, 310):
+        await store.keep(closing(number))
+    assert 285 <= await blocks() <= 300  # the file does not grow any more
+    assert store.storage().failures == 0
+
+
+async def test_where_nothing_was_refused_no_evidence_goes_for_room(small: Path, opened: Open) -> None:
+    store = await opened(small / "meterkast.db")
+    fill(small / "other", but=3 << 20)
+    await store.make_ballast()
+    reading = Evidence(properties=(PropertyId(1),), at_ms=START, arrived_ms=START, raw=b"telegram")
+    for number in range(20):
+        await store.keep(replace(closing(number), evidence=[reading]))
+    await store.keep(Keep(now_ms=UtcMs(START + 20 * HALF_HOUR_MS)))
+    assert await store.database.rows("SELECT count(*) FROM evidence") == [(20,)]
 
 
 async def test_the_command_finds_and_repairs(

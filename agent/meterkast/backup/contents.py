@@ -9,7 +9,7 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -152,13 +152,8 @@ def _add_file(tar: tarfile.TarFile, path: Path, under: Path) -> int:
     try:
         with path.open("rb") as file:
             member = tar.gettarinfo(arcname=str(under), fileobj=file)
-            if path != under:  # the copy is nobody's: rights and owner are the original's
-                original = under.stat()
-                member.mode, member.uid, member.gid = (
-                    original.st_mode & 0o777,
-                    original.st_uid,
-                    original.st_gid,
-                )
+            if path != under:
+                _as_original(member, under)
             member.type = tarfile.REGTYPE  # also where it is linked to twice
             member.linkname = ""
             member.size = os.fstat(file.fileno()).st_size
@@ -170,6 +165,15 @@ def _add_file(tar: tarfile.TarFile, path: Path, under: Path) -> int:
             f"{path} cannot be read: {error.strerror or error}", hint="Run it as root, or as the gateway."
         ) from error
     return 1
+
+
+def _as_original(member: tarfile.TarInfo, original: Path) -> None:
+    """The copy is nobody's: rights and owner are the original's."""
+    found = original.stat()
+    member.mode, member.uid, member.gid = found.st_mode & 0o777, found.st_uid, found.st_gid
+    member.uname = member.gname = ""
+    with suppress(KeyError):  # an owner without a name has its number
+        member.uname, member.gname = original.owner(), original.group()
 
 
 def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, data: bytes) -> None:

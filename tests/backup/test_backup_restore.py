@@ -238,8 +238,10 @@ async def test_it_is_one_instant_while_the_gateway_writes(house: Any) -> None:
         return number
 
     try:
+        before, during = store.database.writes, 0
         writing = asyncio.create_task(write())
-        during = 0
+        while store.database.writes == before:  # else the copy may be of the instant before
+            await asyncio.sleep(0.001)
         for _ in range(50):  # until the writer was seen to go on during a save: one takes some milliseconds
             before = store.database.writes
             status, _, err = await house.save()

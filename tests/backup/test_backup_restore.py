@@ -228,20 +228,20 @@ async def test_without_a_terminal_the_passphrase_file_is_asked_for(house: Any) -
 async def test_it_is_one_instant_while_the_gateway_writes(house: Any) -> None:
     """Every transaction adds a half-hour's text in two places; in the copy they must be equal."""
     store = await open_store(house.database)
-    stop = asyncio.Event()
+    begun, stop = asyncio.Event(), asyncio.Event()
 
     async def write() -> int:
         number = 0
         while not stop.is_set():
             number += 1
             await store.database.transact(partial(_pair, number))
+            begun.set()
         return number
 
     try:
-        before, during = store.database.writes, 0
+        during = 0
         writing = asyncio.create_task(write())
-        while store.database.writes == before:  # else the copy may be of the instant before
-            await asyncio.sleep(0.001)
+        await begun.wait()  # else the copy may be of the instant before
         for _ in range(50):  # until the writer was seen to go on during a save: one takes some milliseconds
             before = store.database.writes
             status, _, err = await house.save()

@@ -7,21 +7,20 @@ import json
 import os
 import stat
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from meterkast import __version__
 from meterkast.app import driver_sections
+from meterkast.backup.copied import copied
 from meterkast.backup.sealed import SealedWriter
 from meterkast.config.sections import Config
 from meterkast.model.errors import RefusedError
 from meterkast.model.time import UtcMs
-from meterkast_buffer.copying import copy_database
-from meterkast_buffer.refusal import free_bytes
+from meterkast_buffer.refusal import file_bytes
 
 LIST = "meterkast-backup.json"
 """The first member: which files follow, and which of them is what."""
@@ -32,22 +31,22 @@ JOURNAL = ".journal"
 DEVICE_KEY = "device.key"
 """Beside the database."""
 
-_COPY = ".backup-"
-
 
 @dataclass(slots=True)
 class Contents:
     """The files of a gateway.
 
     Attributes:
-        database, config: Two of them that are needed.
-        files: All others, in the order in which they are read.
+        database, config: Two of them.
+        files: What the configuration names, and the device's key.
+        passing: What lies in folders, in the order in which it is read: one may go away meanwhile.
         notes: What is not in it, for the person who makes it.
     """
 
     database: Path
     config: Path
     files: list[Path] = field(default_factory=list)
+    passing: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -82,11 +81,12 @@ def contents_of(config_file: Path, config: Config, tree: Mapping[str, Any]) -> C
         found.files.append(key)
     for _, _, settings in driver_sections(config):
         if (folder := getattr(settings, "folder", "")) and Path(folder).is_dir():
-            found.files += _files_in(Path(folder).absolute())
+            found.passing += _files_in(Path(folder).absolute())
     # Before the database: what is in the second copy is in the database too.
     if (journal := Path(f"{database}{JOURNAL}")).is_dir():
-        found.files += _files_in(journal)
+        found.passing += _files_in(journal)
     found.files = list(dict.fromkeys(found.files))
+    found.passing = [path for path in dict.fromkeys(found.passing) if path not in found.files]
     return found
 
 
@@ -102,8 +102,8 @@ def write_backup(contents: Contents, file: IO[bytes], passphrase: str, created_m
     sealed = SealedWriter(file, passphrase, created_ms)
     with tarfile.open(fileobj=sealed, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
         files = [contents.config, *contents.files]
-        sizes = {str(path): _size(path) for path in files}
-        sizes[str(contents.database)] = _size(contents.database) + _size(Path(f"{contents.database}-wal"))
+        sizes = {str(path): _size(path) for path in [*files, *contents.passing]}
+        sizes[str(contents.database)] = file_bytes(str(contents.database))
         told = {
             "release": __version__,
             "created_ms": created_ms,
@@ -113,42 +113,15 @@ def write_backup(contents: Contents, file: IO[bytes], passphrase: str, created_m
         }
         _add(tar, tarfile.TarInfo(LIST), json.dumps(told).encode())
         count = sum(_add_file(tar, path, path) for path in files)
-        with _copied(contents.database) as copy:
+        count += sum(_add_file(tar, path, path, may_vanish=True) for path in contents.passing)
+        with copied(contents.database) as copy:
             count += _add_file(tar, copy, contents.database)
     sealed.close()
     return count
 
 
-@contextmanager
-def _copied(database: Path) -> Iterator[Path]:
-    """A copy of the database that is gone afterwards."""
-    for old in database.parent.glob(f"{database.name}{_COPY}*"):
-        old.unlink(missing_ok=True)  # of a backup that was killed
-    needed, free = _size(database) + _size(Path(f"{database}-wal")), free_bytes(str(database))
-    if needed > free:
-        raise RefusedError(
-            f"{database.parent} has {free / 1e6:.0f} MB free, and the copy needs {needed / 1e6:.0f} MB",
-            hint="Remove other files from this disk, or lower storage.samples_days.",
-        )
-    try:
-        handle, name = tempfile.mkstemp(prefix=f"{database.name}{_COPY}", dir=database.parent)
-    except OSError as error:
-        raise RefusedError(
-            f"{database.parent} cannot be written: {error.strerror}",
-            hint="Run it as root, or as the gateway.",
-        ) from error
-    os.close(handle)
-    copy = Path(name)
-    try:
-        copy_database(str(database), name)
-        yield copy
-    finally:
-        for left in (copy, Path(f"{copy}-journal"), Path(f"{copy}-wal"), Path(f"{copy}-shm")):
-            left.unlink(missing_ok=True)
-
-
-def _add_file(tar: tarfile.TarFile, path: Path, under: Path) -> int:
-    """Add one file under a path; 0 where it went away since it was found."""
+def _add_file(tar: tarfile.TarFile, path: Path, under: Path, *, may_vanish: bool = False) -> int:
+    """Add one file under a path; 0 where it went away since it was found, and may."""
     try:
         with path.open("rb") as file:
             member = tar.gettarinfo(arcname=str(under), fileobj=file)
@@ -158,9 +131,9 @@ def _add_file(tar: tarfile.TarFile, path: Path, under: Path) -> int:
             member.linkname = ""
             member.size = os.fstat(file.fileno()).st_size
             tar.addfile(member, file)
-    except FileNotFoundError:
-        return 0
     except OSError as error:
+        if may_vanish and isinstance(error, FileNotFoundError):
+            return 0
         raise RefusedError(
             f"{path} cannot be read: {error.strerror or error}", hint="Run it as root, or as the gateway."
         ) from error

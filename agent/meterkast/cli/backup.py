@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import tomllib
-from contextlib import suppress
 from pathlib import Path
 
+from meterkast.cli.output import must_name_a_file, whole
 from meterkast.cli.passphrase import passphrase
 from meterkast.cli.run import DEFAULT
 from meterkast.config.file import load
-from meterkast.model.errors import RefusedError
 from meterkast.model.time import UtcMs
 
 
@@ -37,27 +35,14 @@ def run(args: argparse.Namespace) -> int:
     """
     from meterkast.backup.contents import contents_of, write_backup
 
+    must_name_a_file(args.file)
     config = load(args.config)
     tree = tomllib.loads(args.config.read_text(encoding="utf-8-sig"))
     contents = contents_of(args.config, config, tree)
     words = passphrase(args.passphrase_file, twice=True)
-    part = args.file.with_name(args.file.name + ".part")
     created_ms = asyncio.run(_now(contents.database))
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            count = write_backup(contents, file, words, created_ms)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(args.file)
-    except BaseException as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise RefusedError(
-                f"{part}: {error.strerror or error}",
-                hint="Nothing was kept. Is there room, and may it be written?",
-            ) from error
-        raise
+    with whole(args.file, mode=0o600) as file:
+        count = write_backup(contents, file, words, created_ms)
     print(f"{args.file}: {count} files, {args.file.stat().st_size / 1e6:.1f} MB, encrypted.")
     for note in contents.notes:
         print(f"Not in it: {note}")

@@ -60,7 +60,7 @@ def contents_of(config_file: Path, config: Config, tree: Mapping[str, Any]) -> C
 
     Raises:
         ConfigError: The configuration is wrong.
-        RefusedError: There is no database yet.
+        RefusedError: There is no database yet, or a folder cannot be read.
     """
     database = Path(config.storage.path).absolute()
     if not database.is_file():
@@ -80,11 +80,10 @@ def contents_of(config_file: Path, config: Config, tree: Mapping[str, Any]) -> C
     if key.is_file():
         found.files.append(key)
     for _, _, settings in driver_sections(config):
-        if (folder := getattr(settings, "folder", "")) and Path(folder).is_dir():
-            found.passing += _files_in(Path(folder).absolute())
+        for folder, needed in getattr(settings, "to_save", dict)().items():
+            _add_folder(found, Path(folder).absolute(), needed)
     # Before the database: what is in the second copy is in the database too.
-    if (journal := Path(f"{database}{JOURNAL}")).is_dir():
-        found.passing += _files_in(journal)
+    _add_folder(found, Path(f"{database}{JOURNAL}"), {})
     found.files = list(dict.fromkeys(found.files))
     found.passing = [path for path in dict.fromkeys(found.passing) if path not in found.files]
     return found
@@ -154,11 +153,33 @@ def _add(tar: tarfile.TarFile, member: tarfile.TarInfo, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
+def _add_folder(found: Contents, folder: Path, needed: Mapping[str, str]) -> None:
+    """All of a folder, where there is one; what is needed and is not in it is told."""
+    files = list(_files_in(folder))
+    found.passing += files
+    for name, why in needed.items():
+        if folder / name not in files:
+            found.notes.append(f"{folder / name} is not there. Find and save it: {why}.")
+
+
 def _files_in(folder: Path) -> Iterator[Path]:
-    """Regular files, in any depth; sockets and what is half written are left out."""
-    for path in sorted(folder.rglob("*")):
-        if not path.name.endswith(".part") and stat.S_ISREG(path.lstat().st_mode):
-            yield path
+    """Regular files, in any depth; sockets and what is half written are left out.
+
+    Raises:
+        RefusedError: A folder cannot be read.
+    """
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders.sort()
+        for path in (Path(parent, name) for name in sorted(names)):
+            if not path.name.endswith(".part") and stat.S_ISREG(path.lstat().st_mode):
+                yield path
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise RefusedError(
+            f"{error.filename} cannot be read: {error.strerror}", hint="Run it as root."
+        ) from error
 
 
 def _size(path: Path) -> int:

@@ -13,6 +13,11 @@ from meterkast_drivers.zwave.scales import Pulse
 HIGHEST_NODE = 4000
 """Z-Wave Long Range numbers its nodes 256 to 4000; the others are 1 to 232."""
 
+SERVER_FOLDER = "/var/lib/meterkast-zwave"
+"""Where the server that deploy/zwave installs keeps the network keys and its memory."""
+
+_KEYS = "keys.json"
+
 ReportS = Annotated[int, msgspec.Meta(ge=10, le=86_400)]
 
 
@@ -41,7 +46,7 @@ class Settings(Base, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         stick: The stick's port, best its /dev/serial/by-id path; the gateway runs the Z-Wave server itself.
         server: A Z-Wave server that runs already: the path of its Unix socket, or ws://127.0.0.1:3000.
-        folder: Where network keys, the server's memory and backups of the stick are kept.
+        folder: Where backups of the stick are kept; with `stick` also network keys and the server's memory.
         report_s: How often values are expected of devices that do not say how often they report, in seconds;
             of a device that always listens an older value is asked for.
         poll: Whether values that are older may be asked for.
@@ -54,6 +59,11 @@ class Settings(Base, frozen=True, kw_only=True, forbid_unknown_fields=True):
     report_s: ReportS = 900
     poll: bool = True
     nodes: dict[str, NodeSettings] = msgspec.field(default_factory=dict)
+
+    def to_save(self) -> dict[str, dict[str, str]]:
+        """Folders for a backup, and of each the files that it must hold: what a person loses without them."""
+        keys = {_KEYS: "without it every encrypted Z-Wave device has to be added anew"}
+        return {self.folder: {}, SERVER_FOLDER: keys} if self.server else {self.folder: keys}
 
     def of(self, node: int) -> NodeSettings:
         """The settings of a device; those that hold for all where it has none."""

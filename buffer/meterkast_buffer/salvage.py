@@ -26,6 +26,7 @@ from meterkast.model.half_hour import RowKey
 from meterkast.model.time import DAY_MS
 from meterkast_buffer.damaged_table import DamagedTable, batches
 from meterkast_buffer.findings import Findings, Holes
+from meterkast_buffer.free_name import free_name
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.item_rows import CHECKED, row_crc
 from meterkast_buffer.journal import Journal, sync
@@ -59,7 +60,7 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
         OSError, sqlite3.Error: The disk is full or fails; the damaged file is as it was.
     """
     second = Second(journal, everything=True)
-    findings.aside = _free_name(path, second.newest_ms) if os.path.exists(path) else ""
+    findings.aside = _aside(path, second.newest_ms) if os.path.exists(path) else ""
     partial = path + PARTIAL
     _remove(partial)
     with closing(connect(partial)) as new:
@@ -102,11 +103,9 @@ def _remove(path: str) -> None:
             os.remove(path + tail)
 
 
-def _free_name(path: str, at_ms: int) -> str:
+def _aside(path: str, at_ms: int) -> str:
     """Named after when something was kept last: no clock can be trusted here."""
-    base = f"{path}.damaged-{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
-    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
-    return next(name for name in names if not os.path.exists(name))
+    return free_name(f"{path}.damaged-{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%dT%H%M%SZ}")
 
 
 def _fill(new: sqlite3.Connection, path: str, findings: Findings, newest_ms: int) -> Holes:

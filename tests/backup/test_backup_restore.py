@@ -112,8 +112,15 @@ async def test_a_gateway_that_is_there_is_not_overwritten_unless_forced(house: A
     assert "data/meterkast.db.journal/000002" not in after
     assert "data/meterkast.db-wal" not in after
     assert out.count("Put aside") >= 7
-    status, _, _ = await house.bring_back("--force")  # once more: what was put aside is replaced
+    restored = after[DATABASE]
+    status, _, _ = await house.bring_back("--force")  # once more, as after a power cut
     assert status == 0
+    again = house.files()
+    assert {name: again[name] for name in after if "before-restore" in name} == {
+        name: content for name, content in after.items() if "before-restore" in name
+    }
+    assert again["data/meterkast.db.before-restore-2"] == restored
+    assert "data/meterkast.db.journal.before-restore-2/000001" in again
 
 
 async def test_a_running_gateway_is_never_overwritten(house: Any) -> None:

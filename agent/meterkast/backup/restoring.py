@@ -17,6 +17,7 @@ from meterkast.backup.sealed import SealedReader
 from meterkast.model.errors import RefusedError
 from meterkast.model.time import UtcMs
 from meterkast_buffer.copying import kept_from_gateways, prepare_restored
+from meterkast_buffer.free_name import free_name
 from meterkast_buffer.journal import sync
 
 PART = ".restoring"
@@ -227,13 +228,14 @@ def _put_in_place(units: dict[Path, Path], database: Path, result: Restored) -> 
     """
     done: list[tuple[Path, Path]] = []
     places = sorted(units, key=lambda place: place == database)
-    old = [Path(f"{database}-wal"), Path(f"{database}-shm"), Path(f"{database}{JOURNAL}"), *places]
+    beside = [Path(f"{database}-wal"), Path(f"{database}-shm"), Path(f"{database}{JOURNAL}")]
+    old = list(dict.fromkeys([*beside, *places]))
+    # One name for all that one restore puts aside: what an earlier one did stays.
+    ending = free_name(BEFORE, lambda name: any(_aside(place, database, name).exists() for place in old))
     try:
-        for place in dict.fromkeys(old):
+        for place in old:
             if place.exists():
-                aside = _aside(place, database)
-                if aside.is_dir():
-                    shutil.rmtree(aside)
+                aside = _aside(place, database, ending)
                 place.rename(aside)
                 done.append((aside, place))
         for place in places:
@@ -249,8 +251,8 @@ def _put_in_place(units: dict[Path, Path], database: Path, result: Restored) -> 
     result.aside = [now for now, _ in done if BEFORE in now.name]
 
 
-def _aside(place: Path, database: Path) -> Path:
+def _aside(place: Path, database: Path, ending: str) -> Path:
     """Where it is kept: the old database's log stays beside it under a name that belongs to it."""
     if place.name in (f"{database.name}-wal", f"{database.name}-shm"):
-        return place.with_name(database.name + BEFORE + place.name.removeprefix(database.name))
-    return place.with_name(place.name + BEFORE)
+        return place.with_name(database.name + ending + place.name.removeprefix(database.name))
+    return place.with_name(place.name + ending)

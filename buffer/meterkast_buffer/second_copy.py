@@ -76,22 +76,30 @@ class SecondCopy:
                 if self._journal.turns(at_ms):
                     names = set(COPIED)
                     self._copied.clear()
+                # Before they are read: what changes from here on is for the next time.
+                self._database.unsealed -= names
                 copies = [copy for name in sorted(names) if (copy := await self._changed(name, at_ms))]
                 frames = [pack_table(copy, version) for copy in copies]
                 frames += pack_rows(half_hours, at_ms, version)
                 if frames:
                     owner = pack(OWNER, self._owner.encode(), at_ms, version)
                     await asyncio.to_thread(self._journal.append, frames, at_ms, owner, self._years)
+            except asyncio.CancelledError:
+                self._put_back(half_hours, names)
+                raise
             except Exception as error:  # the database has it; the copy is completed later, and this is shown
-                self._waiting = (half_hours + self._waiting)[-_WAITING:]
+                self._put_back(half_hours, names)
                 self.failures += 1
                 if not self.problem:
                     log.error("second copy not written", extra={"reason": str(error)})
                 self.problem = f"The second copy of the half-hours cannot be written: {error}."
                 return
             self._copied |= {copy.table: identity_crc(copy) for copy in copies}
-            self._database.unsealed -= names
             self.problem = ""
+
+    def _put_back(self, half_hours: list[HalfHour], names: set[str]) -> None:
+        self._waiting = (half_hours + self._waiting)[-_WAITING:]
+        self._database.unsealed |= names
 
     async def _changed(self, name: str, at_ms: int) -> Copy | None:
         """The table, where it is not as it was copied last."""

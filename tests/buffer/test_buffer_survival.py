@@ -3,12 +3,14 @@
 # ruff: noqa: ASYNC240 - files are small here, and nothing else runs
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
 import shutil
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from meterkast.model.boot import Boot
 from meterkast.model.errors import StorageError
 from meterkast.model.evidence import Evidence
 from meterkast.model.half_hour import HalfHour
-from meterkast.model.product import PropertyId
+from meterkast.model.product import Medium, ProductDescription, PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Column, Frames, TimeSource
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
@@ -120,6 +122,37 @@ async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(path:
         text for frame in Journal.beside(path).frames() if frame.kind == ROWS for text in texts_of(frame)
     ]
     assert sum("|19|" in text for text in texts) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_declared_while_the_second_copy_is_written_is_in_it(
+    path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    store = await opened(path)
+    await store.keep(closing(0))
+    append, begun, go_on = Journal.append, threading.Event(), threading.Event()
+
+    def slow(journal: Journal, *given: Any) -> None:
+        begun.set()
+        go_on.wait(10)
+        if fails:
+            raise OSError(5, "Input/output error")
+        append(journal, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", slow)
+        first = ProductDescription(identity="p1:1", name="Meter", medium=Medium.ELECTRICITY)
+        await store.declare(first, [])
+        keeping = asyncio.create_task(store.keep(closing(1)))
+        await asyncio.to_thread(begun.wait, 10)
+        await store.declare(replace(first, identity="p1:2"), [])
+        go_on.set()
+        await keeping
+    await store.close()
+    path.unlink()
+    again = await opened(path)
+    assert {one.description.identity for one in await again.products()} == {"p1:1", "p1:2"}
+    assert await values(again) == [0, 1]
 
 
 async def test_the_second_copy_of_another_database_is_put_aside(path: Path, opened: Open) -> None:
@@ -342,8 +375,6 @@ async def test_the_command_finds_and_repairs(
     data = bytearray(path.read_bytes())
     data[-4096:] = bytes(4096)
     path.write_bytes(data)
-    import asyncio
-
     assert await asyncio.to_thread(main, ["salvage", "--check", str(path)]) == 1
     assert path.read_bytes() == bytes(data)
     assert await asyncio.to_thread(main, ["salvage", str(path)]) == 0

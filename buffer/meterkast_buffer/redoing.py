@@ -29,14 +29,29 @@ class _Redo:
         return None in there or zlib.crc32(item.payload) in there
 
 
+@dataclass(slots=True)
+class _Gap:
+    """Ids that are not there, one behind another: of lost items, or left out by a restore.
+
+    Attributes:
+        after_ms, before_ms: Of the items around them.
+        next: The lowest that is still free.
+        end: The first behind them.
+    """
+
+    after_ms: int
+    before_ms: int
+    next: int
+    end: int
+
+
 class Redoing:
     """Which streams those are; which they shall be is found at start (`recomposing.py`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._streams: dict[int, _Redo] = {}
-        # Ids of lost items, for those that take their place: between which times, and the ids, last first.
-        self._gaps: list[tuple[int, int, list[int]]] = []
+        self._gaps: list[_Gap] = []  # for those that take a lost item's place
 
     async def load(self) -> None:
         """Read the streams, and what is there of them; once at start.
@@ -62,9 +77,7 @@ class Redoing:
                 "UNION ALL SELECT id, at_ms FROM outbox UNION ALL "
                 "SELECT seq + 1, 1 << 62 FROM sqlite_sequence WHERE name = 'outbox')) WHERE after > id + 1"
             )
-            self._gaps = [
-                (low_ms, high_ms, list(range(high - 1, low, -1))) for low, low_ms, high, high_ms in gaps
-            ]
+            self._gaps = [_Gap(low_ms, high_ms, low + 1, high) for low, low_ms, high, high_ms in gaps]
 
     def __contains__(self, stream_id: int) -> bool:
         return stream_id in self._streams
@@ -77,10 +90,11 @@ class Redoing:
         if redo.has(item):
             return None
         # In a lost item's place, so that the order stands; perhaps it was sent: so it is in doubt.
-        free = next(
-            (ids for low_ms, high_ms, ids in self._gaps if ids and low_ms <= item.at_ms <= high_ms), None
-        )
-        return (free.pop() if free else None), 1
+        for gap in self._gaps:
+            if gap.next < gap.end and gap.after_ms <= item.at_ms <= gap.before_ms:
+                gap.next += 1
+                return gap.next - 1, 1
+        return None, 1
 
     async def composed(self, connection: aiosqlite.Connection, stream_id: int, until_ms: UtcMs) -> None:
         """A stream is composed up to then, in a transaction of the caller: it may be whole again."""

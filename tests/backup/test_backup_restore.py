@@ -6,6 +6,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -160,6 +162,27 @@ async def test_what_cannot_be_trusted_writes_nothing(house: Any, what: str) -> N
         "passphrase does not open" in err if what == "passphrase" else "damaged" in err or "no backup" in err
     )
     assert not house.folder.exists()
+
+
+async def test_the_log_of_a_restore_that_was_killed_is_not_taken_for_the_next_one(house: Any) -> None:
+    await house.save()
+    house.lose()
+    part = house.database.with_name(house.database.name + restoring.PART)
+    part.parent.mkdir(parents=True)
+    code = (
+        "import os, sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1])\n"
+        "database.execute('PRAGMA journal_mode = WAL')\n"
+        "database.execute('CREATE TABLE stale (x)')\n"
+        "database.commit()\n"
+        "os._exit(0)\n"
+    )
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code, str(part)], check=True)
+    assert part.with_name(part.name + "-wal").stat().st_size
+    assert (await house.bring_back())[0] == 0
+    assert asked(house.database, "SELECT * FROM sqlite_master WHERE name = 'stale'") == []
+    assert asked(house.database, "SELECT count(*) FROM half_hours") == [(50,)]
+    assert list(house.folder.rglob("*" + restoring.PART + "*")) == []
 
 
 @pytest.mark.parametrize("failing", range(14))

@@ -180,9 +180,8 @@ class _Staging:
         for part in self.units.values():
             if part.is_dir():
                 shutil.rmtree(part, ignore_errors=True)
-            for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm"), Path(f"{part}-journal")):
-                with suppress(OSError):  # a card that fails: the first error is the one to tell
-                    left.unlink(missing_ok=True)
+            with suppress(OSError):  # a card that fails: the first error is the one to tell
+                _remove(part)
         for folder in reversed(self._made):
             # The lock's file is ours; anything else was put there meanwhile, and stays.
             for lock in folder.glob("*.lock"):
@@ -200,13 +199,19 @@ class _Staging:
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, part: Path) -> None:
     source = tar.extractfile(member)
     assert source is not None
-    part.unlink(missing_ok=True)
+    _remove(part)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         shutil.copyfileobj(source, file, _COPY_BYTES)
         file.flush()
         _own(part, member)
         os.fchmod(file.fileno(), member.mode & 0o777)
         os.fsync(file.fileno())
+
+
+def _remove(part: Path) -> None:
+    """Also what SQLite left beside it in a restore that was killed: it is no log of the next one."""
+    for left in (part, Path(f"{part}-wal"), Path(f"{part}-shm"), Path(f"{part}-journal")):
+        left.unlink(missing_ok=True)
 
 
 def _own(path: Path, member: tarfile.TarInfo) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from meterkast.model.delivery import Item, StreamStatus
 from meterkast.model.half_hour import HalfHour, Intervals, RowKey
@@ -58,10 +58,6 @@ class Books:
     async def amendments(self, number: int) -> Sequence[Key]:
         """The rows that went into a seal as amendments; 0: those that wait for one."""
         return await self._seals.amendments(number)
-
-    async def amended(self, after_ms: UtcMs, until_ms: UtcMs) -> Mapping[Key, int]:
-        """Which rows that end in (after, until] are amendments, and of which seal; 0: not yet of any."""
-        return await self._seals.amended(after_ms, until_ms)
 
     async def add_seal(self, seal: Seal, amendments: Sequence[Key], damaged: Sequence[RowKey]) -> None:
         """Keep a seal, durable on return; see `Seals.add`."""

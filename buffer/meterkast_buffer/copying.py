@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from urllib.parse import quote
 
 from meterkast.model.errors import StorageError
-from meterkast.model.time import UtcMs
 from meterkast_buffer.guard import hold, release
 from meterkast_buffer.refusal import refusal
 from meterkast_buffer.sealed import seal_all, sums_of
@@ -48,7 +47,7 @@ def copy_database(path: str, to: str) -> None:
         raise refusal(error, path) from error
 
 
-def prepare_restored(path: str, created_ms: UtcMs) -> None:
+def prepare_restored(path: str) -> None:
     """Make a database of a backup ready for the gateway that takes it up.
 
     What waited for a platform may have been delivered since: each such item counts as sent before. Ids go
@@ -56,7 +55,6 @@ def prepare_restored(path: str, created_ms: UtcMs) -> None:
 
     Args:
         path: A copy that nobody uses.
-        created_ms: When the backup was made.
 
     Raises:
         StorageError: It is not sound, or cannot be written.
@@ -81,10 +79,6 @@ def prepare_restored(path: str, created_ms: UtcMs) -> None:
                 )
             database.execute(
                 "INSERT OR REPLACE INTO state (scope, key, text) VALUES (?, ?, ?)", (*RESTORED, WAITING)
-            )
-            database.execute(
-                "INSERT OR REPLACE INTO state (scope, key, text) VALUES ('gateway', 'backup_ms', ?)",
-                (str(created_ms),),
             )
             # The second copy was saved a little later: what it says of these tables is not to replace them.
             sums = sums_of(database)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import aiosqlite
 
@@ -66,14 +66,6 @@ class Seals:
             (number,),
         )
         return [(row[0], row[1], row[2]) for row in rows]
-
-    async def amended(self, after_ms: UtcMs, until_ms: UtcMs) -> Mapping[Key, int]:
-        """Which rows that end in (after, until] are amendments, and of which seal."""
-        rows = await self._database.rows(
-            "SELECT end_ms, property_id, revision, seal FROM amendments WHERE end_ms > ? AND end_ms <= ?",
-            (after_ms, until_ms),
-        )
-        return {(row[0], row[1], row[2]): row[3] for row in rows}
 
     async def add(self, seal: Seal, amendments: Sequence[Key], damaged: Sequence[RowKey]) -> None:
         """Keep a seal, durable on return.

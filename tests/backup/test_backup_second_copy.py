@@ -11,8 +11,6 @@ from meterkast_buffer.copying import RESTORED, WAITING, copy_database, prepare_r
 from meterkast_buffer.journal import ROWS, Journal, texts_of
 from meterkast_buffer.store import open_store
 
-NOW = UtcMs(1_773_154_800_000)
-
 
 async def test_a_restored_gateway_starts_without_a_doubt_and_with_its_second_copy(house: Any) -> None:
     assert (await house.save())[0] == 0
@@ -56,7 +54,7 @@ async def test_a_second_copy_that_is_newer_than_the_backup_does_not_undo_the_res
     finally:
         await store.close()
     shutil.copytree(f"{house.database}.journal", f"{new}.journal")
-    prepare_restored(str(new), NOW)
+    prepare_restored(str(new))
     store = await open_store(new)
     try:
         assert await store.get_state(*RESTORED) == WAITING

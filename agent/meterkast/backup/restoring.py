@@ -77,7 +77,7 @@ def restore(file: IO[bytes], passphrase: str, *, name: str, root: Path, force: b
             sealed.finish()
             if database not in staging.units:
                 raise RefusedError(f"{name} holds no database", hint=_STRANGE)
-            prepare_restored(str(staging.units[database]), UtcMs(told["created_ms"]))
+            prepare_restored(str(staging.units[database]))
             sync(staging.units[database])
             result = Restored(UtcMs(told["created_ms"]), _under(root, told["config"]), staging.files)
             with kept_from_gateways(str(database)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from meterkast.model.delivery import Item, StreamStatus
@@ -63,9 +63,6 @@ class Books(Rows, Protocol):
 
     async def amendments(self, number: int) -> Sequence[Key]:
         """The rows that went into a seal as amendments; 0: those that wait for one."""
-
-    async def amended(self, after_ms: UtcMs, until_ms: UtcMs) -> Mapping[Key, int]:
-        """Which rows that end in (after, until] are amendments, and of which seal; 0: not yet of any."""
 
     async def add_seal(self, seal: Seal, amendments: Sequence[Key], damaged: Sequence[RowKey]) -> None:
         """Keep a seal, durable on return.

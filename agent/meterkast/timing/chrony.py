@@ -26,7 +26,7 @@ class ChronyFeed:
     """Sends the meter's time to chrony's socket.
 
     Attributes:
-        sent, failed: Samples since the start.
+        failed: Samples since the start that it did not take.
     """
 
     def __init__(self, path: str) -> None:
@@ -34,7 +34,6 @@ class ChronyFeed:
         self._socket: socket.socket | None = None
         self._sent_ns: int | None = None
         self._complained = False
-        self.sent = 0
         self.failed = 0
 
     def send(self, stamp_ms: UtcMs, wall_ns: int, seen_ns: int) -> None:
@@ -58,7 +57,6 @@ class ChronyFeed:
         if self._complained:
             log.info("chrony takes the meter's time again")
         self._complained = False
-        self.sent += 1
 
     def _opened(self) -> socket.socket:
         if self._socket is None:

@@ -43,7 +43,6 @@ class Timekeeper:
         trust: How far the time can be relied on.
         dispute: Who disagrees, in one sentence; empty while no one does.
         refused: What sources said that cannot be, by reason.
-        moved: How often the time was moved by more than a minute after it was known.
         floor_ms: It is later than that.
     """
 
@@ -51,7 +50,6 @@ class Timekeeper:
         self.trust = Trust.UNKNOWN
         self.dispute = ""
         self.refused: Counter[str] = Counter()
-        self.moved = 0
         self.floor_ms = floor_ms
         self._known_ms: UtcMs | None = None
         self._witnesses: dict[tuple[Source, str], Witness] = {}
@@ -132,7 +130,6 @@ class Timekeeper:
                 who = " and the ".join(self._names(verdict))
                 differ = "differs" if len(verdict.believed) == 1 else "differ"
                 return f"The {who} {differ} by {_span(off_ms)} from the time that was known."
-            self.moved += 1
             log.warning("time moved", extra={"by_s": off_ms // 1000, "sources": self._names(verdict)})
         elif less:
             return ""  # it is less exact than what is known

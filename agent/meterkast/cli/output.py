@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from meterkast.model.errors import RefusedError
 
@@ -48,6 +49,17 @@ def whole(path: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
             f"{path}: {error.strerror or error}",
             hint="Nothing was kept. Is there room, and may it be written?",
         ) from error
+
+
+@contextmanager
+def whole_text(path: Path) -> Iterator[TextIO]:
+    """The same for text: UTF-8, its line ends as they are given."""
+    with whole(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield text
+        finally:
+            text.detach()  # brings what it holds into the file, and leaves that open
 
 
 def _must_be_ours(file: IO[bytes], part: Path) -> None:

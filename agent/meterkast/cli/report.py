@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from meterkast.cli.output import whole_text
 from meterkast.cli.run import DEFAULT
 from meterkast.config.file import load
 from meterkast.config.sections import Config
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: It is no month, or no gateway has run with this configuration yet.
+        RefusedError: The file cannot be written.
         StorageError: The database or the key cannot be read.
     """
     config = load(args.config)
@@ -51,17 +52,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{path} is not there", hint="No gateway has run with this configuration yet.")
     if args.output is None:
         return asyncio.run(_write(config, path, args, sys.stdout))
-    # Whole or not at all: nobody should hand in half a report.
-    new = args.output.with_name(f"{args.output.name}.new")
-    try:
-        with new.open("w", encoding="utf-8", newline="") as out:
-            status = asyncio.run(_write(config, path, args, out))
-        os.replace(new, args.output)
-    except OSError as error:
-        raise ConfigError(f"{args.output}: {error.strerror}", hint="Give another file.") from error
-    finally:
-        new.unlink(missing_ok=True)
-    return status
+    with whole_text(args.output) as out:  # nobody should hand in half a report
+        return asyncio.run(_write(config, path, args, out))
 
 
 @asynccontextmanager

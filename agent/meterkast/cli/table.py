@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from meterkast.model.errors import RefusedError
+from meterkast.cli.output import whole_text
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -37,18 +36,5 @@ def table(output: Path | None) -> Iterator[Table]:
         yield csv.writer(sys.stdout, lineterminator="\r\n")
         sys.stdout.flush()
         return
-    part = output.with_name(output.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield csv.writer(file, lineterminator="\r\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RefusedError(
-            f"{output}: {error.strerror or error}", hint="Is there room, and may it be written?"
-        ) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole_text(output) as file:
+        yield csv.writer(file, lineterminator="\r\n")

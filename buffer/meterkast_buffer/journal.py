@@ -207,6 +207,11 @@ class Journal:
         except OSError:
             return []
 
+    def segments_since(self, at_ms: int) -> list[Path]:
+        """Those that may hold a frame that was kept since then."""
+        month = _month(at_ms)
+        return [path for path in self.segments() if path.name[7:14] >= month]
+
     def frames(self, damage: Damage | None = None, segments: Sequence[Path] | None = None) -> Iterator[Frame]:
         """All whole frames, as they were kept.
 

@@ -55,8 +55,7 @@ def complete(path: str, journal: Journal, years: int, *, everything: bool) -> No
     with closing(connect(uri(path))) as connection:
         _Adding(connection, journal, second, years).run(everything=everything)
     journal.close()
-    if second.damage.spans:
-        _drop_damage(journal)
+    _drop_damage(journal, {name for name, _, _ in second.damage.spans})
 
 
 class _Adding:
@@ -131,9 +130,11 @@ def _read(connection: sqlite3.Connection, keys: Sequence[RowKey]) -> list[HalfHo
     return [one for row in rows if row is not None and (one := half_hour_of(row)) is not None]
 
 
-def _drop_damage(journal: Journal) -> None:
+def _drop_damage(journal: Journal, names: set[str]) -> None:
     """Write damaged files anew without what is no frame: what they lacked was just added."""
-    for segment in journal.segments()[-2:]:
+    for segment in journal.segments():
+        if segment.name not in names:
+            continue
         data = segment.read_bytes()
         whole = b"".join(data[begin:end] for begin, end, frame in frames_of(data) if frame is not None)
         if len(whole) != len(data):

@@ -182,3 +182,20 @@ async def test_what_was_added_to_the_second_copy_is_not_added_again(path: Path, 
     assert all(f"|{frame.at_ms}|" in frame.body.decode() for frame in frames), "each has its rows' own time"
     await (await opened(path)).close()
     assert {one.name: one.stat().st_size for one in folder.iterdir()} == sizes
+
+
+async def test_salvage_writes_damaged_files_of_the_second_copy_anew_however_old(
+    path: Path, opened: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await lived(opened, path, 100)
+    first, *_ = segments = Journal.beside(path).segments()
+    assert len(segments) > 3
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(data)
+    await (await opened(path)).close()
+    assert first.read_bytes() == data, "a start looks at the newest two"
+    assert await salvage(path) == 0
+    assert f"{first.name} is damaged" in capsys.readouterr().out
+    assert await salvage(path, "--check") == 0
+    assert len(kept_twice(path)) == 100 * 48

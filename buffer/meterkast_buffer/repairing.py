@@ -10,7 +10,7 @@ from meterkast_buffer.comparing import compare
 from meterkast_buffer.findings import Findings, Holes, Stretch
 from meterkast_buffer.half_hours import CLOSED
 from meterkast_buffer.recomposing import check_outbox
-from meterkast_buffer.row_sums import check_rows
+from meterkast_buffer.row_sums import SMALL, SUMMED, check_rows
 from meterkast_buffer.sealed import SEALED, keep_sequence, seal_all, sums_of
 from meterkast_buffer.second import RECENT_MS, Second
 from meterkast_buffer.small_tables import check_tables
@@ -34,8 +34,7 @@ def repair(
     try:
         wrong = check_tables(connection, second, findings)
         compare(connection, second, findings, holes)
-        if holes is not None or not findings.partial:
-            check_rows(connection, findings)
+        check_rows(connection, findings, SUMMED if holes is not None or not findings.partial else SMALL)
         check_outbox(connection, findings, everything=not findings.partial, rebuilt=holes is not None)
         if "closed" in wrong or findings.put_back or holes is not None:
             _closed(connection, anew="closed" in wrong or holes is not None)

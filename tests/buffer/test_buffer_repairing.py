@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from meterkast.cli import main
+from meterkast.model.boot import Boot
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
@@ -199,3 +200,34 @@ async def test_salvage_writes_damaged_files_of_the_second_copy_anew_however_old(
     assert f"{first.name} is damaged" in capsys.readouterr().out
     assert await salvage(path, "--check") == 0
     assert len(kept_twice(path)) == 100 * 48
+
+
+BAD_BOOT = "UPDATE boots SET offset_ms = offset_ms + (1 << 39) WHERE id = 'b'"
+
+
+async def booted(opened: Open, path: Path) -> SqliteStore:
+    store = await opened(path)
+    for name in "abc":
+        boot = Boot(id=name, first_ms=1, last_ms=2, offset_ms=START)
+        await store.keep(Keep(now_ms=START, boot=boot))
+    return store
+
+
+async def test_a_boot_that_is_not_as_it_was_written_is_taken_out_at_start_whatever_the_size(
+    path: Path, opened: Open, size: str
+) -> None:
+    await (await booted(opened, path)).close()
+    hurt(path, BAD_BOOT)
+    store = await opened(path)
+    assert [boot.id for boot in await store.boots()] == ["a", "c"]
+    [doubt] = await store.doubts()
+    assert "1 rows of the table boots" in doubt.detail
+
+
+async def test_a_boot_that_went_wrong_since_is_not_believed(
+    path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await booted(opened, path)
+    hurt(path, BAD_BOOT)
+    assert [boot.id for boot in await store.boots()] == ["a", "c"]
+    assert "boots damaged" in caplog.text

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.time import HALF_HOUR_MS
+from meterkast.ownership import own_like
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync
 from meterkast_buffer.migrate import newest_version
@@ -143,5 +144,6 @@ def _drop_damage(journal: Journal, names: set[str]) -> None:
                 file.write(whole)
                 file.flush()
                 os.fsync(file.fileno())
+            own_like(temporary, segment)
             os.replace(temporary, segment)
             sync(journal.folder)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from typing import IO
 
 from meterkast.model.errors import StorageError
+from meterkast.ownership import own_like
 
 
 def hold(path: str) -> IO[bytes]:
@@ -14,8 +16,11 @@ def hold(path: str) -> IO[bytes]:
     Raises:
         StorageError: Another gateway holds it, or the file cannot be made.
     """
+    new = not os.path.exists(path + ".lock")
     try:
         guard = open(path + ".lock", "ab")  # noqa: SIM115 - open as long as the database is
+        if new:
+            own_like(guard.fileno(), os.path.dirname(os.path.abspath(path)))
     except OSError as error:
         raise StorageError(
             f"{path}.lock cannot be opened: {error.strerror}",

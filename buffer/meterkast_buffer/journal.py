@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from meterkast.model.half_hour import HalfHour
+from meterkast.ownership import own_like
 
 MARK = b"\xd7MK\x01"
 _HEAD = struct.Struct("<4sIIQBB")
@@ -292,6 +293,8 @@ class Journal:
         else:
             made = not self.folder.exists()
             self.folder.mkdir(exist_ok=True)
+            if made:
+                own_like(self.folder, self.folder.absolute().parent)
             number = int(newest.name[:6]) + 1 if newest else 1
             self._open(self.folder / f"{number:06}-{month}{SUFFIX}")
             sync(self.folder)
@@ -307,6 +310,8 @@ class Journal:
     def _open(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._path, self._size = path, os.fstat(self._file).st_size
+        if not self._size:
+            own_like(self._file, self.folder)
 
     def close(self) -> None:
         """Close the file that is written; twice is harmless."""

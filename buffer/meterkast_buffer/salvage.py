@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from meterkast.model.half_hour import RowKey
 from meterkast.model.time import DAY_MS
+from meterkast.ownership import own_like
 from meterkast_buffer.damaged_table import DamagedTable, batches
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
@@ -68,6 +69,7 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
         make_schema(new)
         holes = _fill(new, path, findings, second.newest_ms)
         repair(new, second, findings, holes=holes)
+    own_like(partial, path if os.path.exists(path) else Path(path).absolute().parent)
     sync(Path(partial))
     os.rename(partial, path + NEW)
     if findings.aside:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import tracemalloc
@@ -14,6 +15,7 @@ import pytest
 
 from meterkast.cli import main
 from meterkast.model.boot import Boot
+from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
@@ -231,3 +233,58 @@ async def test_a_boot_that_went_wrong_since_is_not_believed(
     hurt(path, BAD_BOOT)
     assert [boot.id for boot in await store.boots()] == ["a", "c"]
     assert "boots damaged" in caplog.text
+
+
+GATEWAY = 65534
+"""A user who is not root, as the gateway's own is."""
+
+
+def given_to_the_gateway(path: Path) -> None:
+    if os.geteuid():
+        pytest.fail("needs to be root, as those who mount are")
+    path.chmod(0o640)
+    for one in (path.parent, *path.parent.rglob("*")):
+        os.chown(one, GATEWAY, GATEWAY)
+
+
+@pytest.mark.parametrize("harm", [gone, no_copy, damaged_copy])
+async def test_what_root_salvages_stays_the_gateways(
+    path: Path, opened: Open, harm: Callable[[Path], None]
+) -> None:
+    await lived(opened, path)
+    given_to_the_gateway(path)
+    harm(path)
+    path.with_name(f"{path.name}.lock").unlink()
+    assert await salvage(path) == 0
+    assert {
+        one.name: one.stat().st_uid for one in path.parent.rglob("*") if one.stat().st_uid != GATEWAY
+    } == {}
+
+
+async def test_a_rebuilt_database_has_the_owner_and_the_mode_of_the_damaged_one(
+    path: Path, opened: Open
+) -> None:
+    await lived(opened, path)
+    given_to_the_gateway(path)
+    data = bytearray(path.read_bytes())
+    data[:4096] = bytes(4096)
+    path.write_bytes(data)
+    assert await salvage(path) == 0
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (GATEWAY, 0o640)
+
+
+async def test_a_database_of_another_user_is_told_from_a_failing_card(path: Path, opened: Open) -> None:
+    await lived(opened, path, 1)
+    given_to_the_gateway(path)
+    os.chown(path, 0, 0)
+    path.chmod(0o644)
+    for one in path.parents[:3]:
+        one.chmod(0o755)
+    os.seteuid(GATEWAY)
+    try:
+        with pytest.raises(StorageError, match="cannot be written") as refused:
+            await opened(path)
+    finally:
+        os.seteuid(0)
+    assert "belongs to user 0" in refused.value.hint
+    assert "card" not in refused.value.hint

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from meterkast.model.half_hour import HalfHour, RowKey, unreadable
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS
+from meterkast_buffer.database import Row
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.half_hours import COLUMNS, INSERT, half_hour_of, row_of
+from meterkast_buffer.journal import Damage
 from meterkast_buffer.retention import YEARS_AT_LEAST
 from meterkast_buffer.second import RECENT_MS, Second, kept_since, lacking, search
 
@@ -30,24 +32,30 @@ def compare(connection: sqlite3.Connection, second: Second, findings: Findings, 
     everything = holes is not None or not findings.partial
     newest, since = _reach(connection, second, everything=everything)
     kept_from = _kept_from(connection, newest) if holes is None else 0
-    bad = _wrong(connection, since)
+    wrong, unread = _wrong(connection, since), Damage()
+    bad = [RowKey(*row[:4]) for row in wrong]
     connection.executemany(DELETE, bad)
-    _fill(connection, second, findings, max(since, kept_from))
+    _fill(connection, second, findings, max(since, kept_from), unread)
     doubtful = {*bad, *(holes.keys if holes is not None else ())}
     lost = _possible(connection, doubtful, newest) if doubtful else set()
-    if bad and holes is None:
-        # A wrong row may have a wrong key: then the right one is a hole among its neighbours.
-        lengths = connection.execute("SELECT DISTINCT length_ms FROM half_hours").fetchall()
-        holes = Holes([(length, since, newest + HALF_HOUR_MS) for (length,) in lengths])
-    if holes is not None and holes.half_hours:
-        lost |= _holes(connection, holes)
+    lost |= _holes(connection, holes or _around(connection, bad, since, newest + HALF_HOUR_MS))
     if lost and not everything:
         # Nothing is lost that the copy may hold in an older frame than those that were looked at.
-        found = search(second.journal, lost)
+        found = search(second.journal, lost, unread)
         _put_back(connection, findings, found.items())
         lost -= found.keys()
+    if lost and unread.unreadable and holes is None:
+        # What cannot be read now may hold them: wrong rows stay, and are refused by whoever reads them.
+        connection.executemany(_INSERT, wrong)
+        return
     findings.lost = sorted(lost)
     connection.executemany(_INSERT, [row_of(unreadable(key)) for key in findings.lost])
+
+
+def _around(connection: sqlite3.Connection, bad: Sequence[RowKey], after: int, until: int) -> Holes:
+    """A wrong row may have a wrong key: then the right one is a hole among its neighbours."""
+    lengths = connection.execute("SELECT DISTINCT length_ms FROM half_hours").fetchall() if bad else []
+    return Holes([(length, after, until) for (length,) in lengths])
 
 
 def _reach(connection: sqlite3.Connection, second: Second, *, everything: bool) -> tuple[int, int]:
@@ -65,15 +73,17 @@ def _kept_from(connection: sqlite3.Connection, newest: int) -> int:
     return max(0, min(int(first) - 1, newest - YEARS_AT_LEAST * 365 * DAY_MS))
 
 
-def _wrong(connection: sqlite3.Connection, since: int) -> list[RowKey]:
-    """The keys of the rows that end after then and are not as they were written."""
+def _wrong(connection: sqlite3.Connection, since: int) -> list[Row]:
+    """The rows that end after then and are not as they were written."""
     rows = connection.execute(f"SELECT {COLUMNS} FROM half_hours WHERE end_ms > ?", (since,))
-    return [RowKey(*row[:4]) for row in rows if half_hour_of(row) is None]
+    return [row for row in rows if half_hour_of(row) is None]
 
 
-def _fill(connection: sqlite3.Connection, second: Second, findings: Findings, since: int) -> None:
+def _fill(
+    connection: sqlite3.Connection, second: Second, findings: Findings, since: int, unread: Damage
+) -> None:
     """Put in what the second copy has after then, and the database has not."""
-    for batch in kept_since(second.journal, since):
+    for batch in kept_since(second.journal, since, unread):
         recent = {key: text for key, text in batch.items() if key.end_ms > since}
         keys = sorted(lacking(connection, recent))
         _put_back(connection, findings, [(key, recent[key]) for key in keys])
@@ -103,6 +113,8 @@ def _possible(connection: sqlite3.Connection, doubtful: Iterable[RowKey], newest
 
 def _holes(connection: sqlite3.Connection, holes: Holes) -> set[RowKey]:
     """The intervals of the stretches that could not be read, and that nobody has."""
+    if not holes.half_hours:
+        return set()
     closed = {(row[0], row[1]): row[2] for row in connection.execute("SELECT * FROM closed")}
     lost: set[RowKey] = set()
     for length in {length for length, _, _ in holes.half_hours}:

@@ -53,6 +53,8 @@ def complete(path: str, journal: Journal, years: int, *, everything: bool) -> No
         OSError, sqlite3.Error: The disk refuses.
     """
     second = Second(journal, everything=everything)
+    if second.damage.unreadable:
+        return  # what it lacks is not known
     with closing(connect(uri(path))) as connection:
         _Adding(connection, journal, second, years).run(everything=everything)
     journal.close()

@@ -22,6 +22,7 @@ is opened; one that is damaged in the middle is skipped to the next mark whose C
 from __future__ import annotations
 
 import json
+import logging
 import os
 import struct
 import zlib
@@ -33,6 +34,8 @@ from typing import Any
 
 from meterkast.model.half_hour import HalfHour
 from meterkast.ownership import own_like
+
+log = logging.getLogger(__name__)
 
 MARK = b"\xd7MK\x01"
 _HEAD = struct.Struct("<4sIIQBB")
@@ -96,9 +99,11 @@ class Damage:
 
     Attributes:
         spans: Stretches that are no frames, each with the times of the frames before and after it.
+        unreadable: Files that could not be read, or the folder, and why: what is in them is not known.
     """
 
     spans: list[tuple[str, int, int]] = field(default_factory=list)
+    unreadable: list[tuple[str, OSError]] = field(default_factory=list)
 
 
 def pack(kind: int, body: bytes, at_ms: int, version: int) -> bytes:
@@ -186,12 +191,14 @@ class Journal:
 
     Attributes:
         folder: Where they are.
+        unlisted: Why the folder could not be read when its files were asked for last.
         torn_bytes: Removed from the newest file's end when it was opened.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.torn_bytes = 0
+        self.unlisted: OSError | None = None
         self._file: int | None = None
         self._path: Path | None = None
         self._size = 0
@@ -202,10 +209,14 @@ class Journal:
         return cls(Path(f"{database}{SUFFIX}"))
 
     def segments(self) -> list[Path]:
-        """The files, oldest first."""
+        """The files, oldest first; none where the folder cannot be read, which `unlisted` says."""
+        self.unlisted = None
         try:
             return sorted(path for path in self.folder.iterdir() if path.name.endswith(SUFFIX))
-        except OSError:
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.unlisted = error
             return []
 
     def segments_since(self, at_ms: int) -> list[Path]:
@@ -217,12 +228,23 @@ class Journal:
         """All whole frames, as they were kept.
 
         Args:
-            damage: Takes what is none.
+            damage: Takes what is none, and files that cannot be read.
             segments: Only these files.
         """
-        for segment in self.segments() if segments is None else segments:
+        segments = self.segments() if segments is None else segments
+        if self.unlisted is not None and damage is not None:
+            damage.unreadable.append((self.folder.name, self.unlisted))
+        for segment in segments:
             last_ms, open_span = 0, False
-            for _, _, frame in frames_of(_read(segment)):
+            try:
+                data = segment.read_bytes()
+            except FileNotFoundError:
+                continue  # it was the oldest, and is gone now
+            except OSError as error:
+                if damage is not None:
+                    damage.unreadable.append((segment.name, error))
+                continue
+            for _, _, frame in frames_of(data):
                 if frame is None:
                     open_span = True
                     continue
@@ -242,7 +264,11 @@ class Journal:
         """Remove the frame at the newest file's end that was not written whole."""
         if not (segments := self.segments()):
             return
-        data, end = _read(segments[-1]), 0
+        try:
+            data, end = segments[-1].read_bytes(), 0
+        except OSError as error:
+            log.error("second copy not readable", extra={"reason": str(error)})
+            return
         for _, until, frame in frames_of(data):
             if frame is not None:
                 end = until
@@ -331,13 +357,6 @@ def sync(path: Path) -> None:
 
 def _month(at_ms: int) -> str:
     return datetime.fromtimestamp(max(0, at_ms) / 1000, UTC).strftime("%Y-%m")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""  # a file that cannot be read holds no frames; the database has them
 
 
 def _months(name: str) -> int:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import RowKey
 from meterkast.model.time import DAY_MS
 from meterkast.ownership import own_like
@@ -58,8 +59,10 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
 
     Raises:
         OSError, sqlite3.Error: The disk is full or fails; the damaged file is as it was.
+        StorageError: The second copy is there and cannot be read, and is needed.
     """
     second = Second(journal, everything=True)
+    _must_be_readable(second, path)
     findings.aside = _free_name(path, second.newest_ms) if os.path.exists(path) else ""
     partial = path + PARTIAL
     _remove(partial)
@@ -80,6 +83,19 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
         os.remove(path + "-shm")
     finish(path)
     log.error("database rebuilt", extra={"reason": findings.damage, "lost": len(findings.lost)})
+
+
+def _must_be_readable(second: Second, path: str) -> None:
+    """Without a database the copy is all there is; and for want of rights nothing is given up."""
+    gone = not os.path.exists(path) or not os.path.getsize(path)
+    for name, error in second.damage.unreadable:
+        if gone or isinstance(error, PermissionError):
+            raise StorageError(
+                f"{path} is {'gone' if gone else 'damaged'}, and its second copy cannot be read: {name}: "
+                f"{error.strerror}",
+                hint="Nothing was changed. Give the files in the folder ending in .journal to the gateway's "
+                "user. If the card fails, copy what can be read of it, and replace it.",
+            )
 
 
 def finish(path: str) -> bool:

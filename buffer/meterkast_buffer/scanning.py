@@ -21,7 +21,7 @@ from meterkast.model.time import UtcMs
 from meterkast_buffer.comparing import DELETE
 from meterkast_buffer.database import Database, Row, fetch
 from meterkast_buffer.half_hours import INSERT, HalfHours, row_of
-from meterkast_buffer.journal import ROWS, Journal, frames_of, texts_of
+from meterkast_buffer.journal import ROWS, Damage, Journal, frames_of, texts_of
 from meterkast_buffer.row_sums import SUMMED
 from meterkast_buffer.scanned import TABLES, Table
 from meterkast_buffer.sealed import SEALED, crc_of, layout, selecting
@@ -139,7 +139,10 @@ class Scan:
         """Put wrong rows right where that can be, and name them."""
         if table.name == "half_hours":
             bad = [RowKey(*row) for row in wrong]
-            texts = await asyncio.to_thread(search, self._journal, bad)
+            unread = Damage()
+            texts = await asyncio.to_thread(search, self._journal, bad, unread)
+            if unread.unreadable:
+                bad = list(texts)  # what cannot be read now may hold the others
             await self._restore(bad, texts, now_ms)
             return
         places = ", ".join(" ".join(map(str, row)) for row in wrong[:5])
@@ -218,7 +221,14 @@ class Scan:
     async def _segment(self, segment: Path, newest: bool, now_ms: UtcMs) -> AsyncIterator[None]:
         """Hold a file of the second copy against the database."""
         first = await self._half_hours.first_ms()
-        data = await asyncio.to_thread(_read, segment)
+        try:
+            data = await asyncio.to_thread(segment.read_bytes)
+        except FileNotFoundError:
+            return  # it was the oldest, and is gone now
+        except OSError as error:
+            what = f"The second copy's file {segment.name} cannot be read: {error.strerror}."
+            await self._tell([("second copy", what, None, None, None)], now_ms)
+            return
         texts: dict[RowKey, str] = {}
         damaged = False
         for number, (_, end, frame) in enumerate(frames_of(data)):
@@ -242,10 +252,3 @@ class Scan:
         if rows:
             keys = list(wanted)
             await self._restore([], {keys[row[0]]: wanted[keys[row[0]]] for row in rows}, now_ms)
-
-
-def _read(segment: Path) -> bytes:
-    try:
-        return segment.read_bytes()
-    except OSError:
-        return b""  # it was the oldest, and is gone now

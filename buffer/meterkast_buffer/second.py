@@ -63,13 +63,18 @@ class Second:
             self.owner = frame.body.decode()
 
 
-def kept_since(journal: Journal, since_ms: int = 0) -> Iterator[dict[RowKey, str]]:
+def kept_since(
+    journal: Journal, since_ms: int = 0, damage: Damage | None = None
+) -> Iterator[dict[RowKey, str]]:
     """Canonical texts of the half-hours that were kept since then, some at a time, as they were kept.
 
     One may come twice: what was kept first counts.
+
+    Args:
+        damage: Takes what could not be read.
     """
     batch: dict[RowKey, str] = {}
-    for frame in journal.frames(segments=journal.segments_since(since_ms)):
+    for frame in journal.frames(damage, journal.segments_since(since_ms)):
         if frame.kind == ROWS and frame.at_ms >= since_ms:
             for text in texts_of(frame):
                 batch.setdefault(key_of(text), text)
@@ -80,10 +85,10 @@ def kept_since(journal: Journal, since_ms: int = 0) -> Iterator[dict[RowKey, str
         yield batch
 
 
-def search(journal: Journal, wanted: Iterable[RowKey]) -> dict[RowKey, str]:
+def search(journal: Journal, wanted: Iterable[RowKey], damage: Damage | None = None) -> dict[RowKey, str]:
     """The texts of some half-hours, wherever in the journal they are; what was kept first counts."""
     left, found = set(wanted), dict[RowKey, str]()
-    batches = kept_since(journal)
+    batches = kept_since(journal, damage=damage)
     while left and (batch := next(batches, None)) is not None:
         found |= {key: batch[key] for key in left & batch.keys()}
         left -= found.keys()

@@ -34,6 +34,7 @@ def make_ready(path: str, years: int, *, everything: bool = False) -> Findings:
 
     Raises:
         OSError, sqlite3.Error: It is no database of ours, or the disk refuses; it is then as it was.
+        StorageError: It is gone or damaged, and its second copy cannot be read.
     """
     from meterkast_buffer.salvage import finish, salvage
 
@@ -42,7 +43,7 @@ def make_ready(path: str, years: int, *, everything: bool = False) -> Findings:
         findings.damage = "a rebuild that was interrupted is complete now"
     journal.mend()
     if not os.path.exists(path) or not os.path.getsize(path):
-        if not journal.segments():
+        if not journal.segments() and journal.unlisted is None:
             return findings
         findings.damage = "the file is gone" if not os.path.exists(path) else "the file is empty"
     else:
@@ -131,6 +132,8 @@ def _agrees(connection: sqlite3.Connection, second: Second) -> bool:
 
 
 def _tell_journal(second: Second, findings: Findings) -> None:
+    for name, error in second.damage.unreadable:
+        findings.journal.append(f"The second copy's {name} cannot be read: {error.strerror}.")
     for name, after, until in second.damage.spans:
         span = f"after {iso_utc(UtcMs(after))}" if after else "from its begin"
         to = f" until {iso_utc(UtcMs(until))}" if until < 1 << 62 else ""

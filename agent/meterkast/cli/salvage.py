@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     from meterkast_buffer.journal import Journal
 
     path: Path = args.file
-    if not path.exists() and not Journal.beside(path).segments():
+    journal = Journal.beside(path)
+    if not path.exists() and not journal.segments() and journal.unlisted is None:
         raise ConfigError(f"{path} is not there", hint="Name the file that storage.path names.")
     lines = _look(path) if args.check else asyncio.run(_repair(path))
     print("\n".join(lines or ["The database is as it was written."]))

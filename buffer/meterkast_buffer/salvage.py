@@ -120,11 +120,16 @@ def _remove(path: str) -> None:
             os.remove(path + tail)
 
 
+def free_name(base: str) -> str:
+    """The name, with a number where there is one of that name."""
+    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if not os.path.exists(name))
+
+
 def _free_name(path: str, at_ms: int) -> str:
     """Named after when something was kept last: no clock can be trusted here."""
     base = f"{path}.damaged-{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
-    names = [base, *(f"{base}-{number}" for number in range(2, 1000))]
-    return next(name for name in names if not os.path.exists(name))
+    return free_name(base)
 
 
 def _fill(new: sqlite3.Connection, path: str, findings: Findings, newest_ms: int) -> Holes:

@@ -101,12 +101,14 @@ def _try_out(path: str, copy: str, journal: Journal, findings: Findings) -> None
 
 
 def _compare(path: str, journal: Journal, findings: Findings, *, everything: bool) -> None:
+    from meterkast_buffer.salvage import free_name
+
     second = Second(journal, everything=everything)
     with closing(connect(uri(path, "rw"))) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         own = connection.execute(OWN_ID).fetchone()
         if second.owner and (own is None or str(own[0]) != second.owner) and not _agrees(connection, second):
-            aside = f"{journal.folder}.other-{second.owner[:8]}"
+            aside = free_name(f"{journal.folder}.other-{second.owner[:8]}")
             os.rename(journal.folder, aside)
             findings.journal.append(f"The second copy was another database's; it is now {aside}.")
             second = Second(journal, everything=everything)

@@ -42,6 +42,7 @@ class Findings:
 
     Attributes:
         damage: Why the file cannot be used as it is; empty where it can.
+        looked: It was only looked: nothing that is said here was done.
         partial: Not the whole file was looked at.
         put_back: Half-hours that the second copy gave back; years of them are one stretch.
         lost: Half-hours that nobody can vouch for.
@@ -53,6 +54,7 @@ class Findings:
     """
 
     damage: str = ""
+    looked: bool = False
     partial: bool = False
     put_back: list[Stretch] = field(default_factory=list)
     lost: list[RowKey] = field(default_factory=list)
@@ -91,14 +93,18 @@ class Findings:
             lines.append(f"It was rebuilt. The damaged file is kept as {self.aside}.")
         lines += self.tables + self.unreadable
         if self.put_back:
-            lines.append(f"{self.put_back_rows} half-hours were put back from the second copy.")
+            done = "can be" if self.looked else "were"
+            lines.append(f"{self.put_back_rows} half-hours {done} put back from the second copy.")
         if self.items:
             lines.append(
                 f"{self.items} items of the outbox were not readable; those needed are composed anew."
             )
         if self.lost:
             lines.append(f"{len(self.lost)} half-hours are lost: " + "; ".join(map(str, self.lost[:20])))
-        return lines + self.journal
+        lines += self.journal
+        if lines and self.looked:
+            lines.insert(0, "Nothing was changed. `meterkast salvage` without --check does this:")
+        return lines
 
 
 @dataclass(slots=True)

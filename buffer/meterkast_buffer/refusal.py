@@ -28,6 +28,8 @@ def refusal(error: Exception, path: str) -> StorageError:
         error: What SQLite, or the file system under it, raised.
         path: The database file.
     """
+    if os.path.isdir(path):
+        return StorageError(f"{path} is a folder", hint="Set storage.path to a file in it.")
     code = _CODES.get(error.errno or 0, -1) if isinstance(error, OSError) else primary_code(error)
     if code == sqlite3.SQLITE_FULL:
         return StorageError(

@@ -77,7 +77,7 @@ def look(path: str) -> Findings:
     """
     import tempfile  # only the command looks
 
-    findings, journal = Findings(), Journal.beside(path)
+    findings, journal = Findings(looked=True), Journal.beside(path)
     # Not in memory: it may be larger than that.
     beside = None if "TMPDIR" in os.environ else os.path.dirname(os.path.abspath(path))
     try:

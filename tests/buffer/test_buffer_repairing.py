@@ -103,7 +103,9 @@ async def test_salvage_compares_all_there_is_whatever_the_size(
     hurt(path, sql)
     before = path.read_bytes()
     assert await salvage(path, "--check") == 1
-    assert "1 half-hours" in capsys.readouterr().out
+    looked = capsys.readouterr().out
+    assert looked.startswith("Nothing was changed.")
+    assert "1 half-hours can be put back" in looked
     assert path.read_bytes() == before
     assert not list(path.parent.glob("meterkast-check-*"))
     assert await salvage(path) == 0

@@ -270,3 +270,14 @@ async def test_the_command_finds_and_repairs(
     assert await asyncio.to_thread(main, ["salvage", str(path)]) == 0
     assert "rebuilt" in capsys.readouterr().out
     assert await asyncio.to_thread(main, ["salvage", "--check", str(path)]) == 0
+
+
+async def test_a_folder_is_told_from_a_failing_disk(
+    path: Path, opened: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.mkdir()
+    assert main(["salvage", str(path)]) != 0
+    assert "is a folder" in capsys.readouterr().err
+    assert not path.with_name(f"{path.name}.lock").exists()
+    with pytest.raises(StorageError, match="is a folder"):
+        await opened(path)

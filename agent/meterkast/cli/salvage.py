@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     from meterkast_buffer.journal import Journal
 
     path: Path = args.file
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder", hint="Name the file that storage.path names.")
     journal = Journal.beside(path)
     if not path.exists() and not journal.segments() and journal.unlisted is None:
         raise ConfigError(f"{path} is not there", hint="Name the file that storage.path names.")

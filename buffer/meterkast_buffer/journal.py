@@ -192,12 +192,10 @@ class Journal:
     Attributes:
         folder: Where they are.
         unlisted: Why the folder could not be read when its files were asked for last.
-        torn_bytes: Removed from the newest file's end when it was opened.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.torn_bytes = 0
         self.unlisted: OSError | None = None
         self._file: int | None = None
         self._path: Path | None = None
@@ -273,7 +271,9 @@ class Journal:
             if frame is not None:
                 end = until
         if end < len(data):
-            self.torn_bytes = len(data) - end
+            # After a cut this is usual: what was torn is added from the database.
+            torn = {"file": segments[-1].name, "bytes": len(data) - end}
+            log.warning("torn end of the second copy removed", extra=torn)
             with open(segments[-1], "r+b") as file:
                 file.truncate(end)
                 os.fsync(file.fileno())

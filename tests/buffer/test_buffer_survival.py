@@ -106,7 +106,9 @@ async def test_a_clean_start_finds_nothing_and_writes_nothing(path: Path, opened
     assert path.read_bytes() == before
 
 
-async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(path: Path, opened: Open) -> None:
+async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(
+    path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     await lived(opened, path)
     [segment] = Journal.beside(path).segments()
     whole = segment.read_bytes()
@@ -116,6 +118,7 @@ async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(path:
         text for frame in Journal.beside(path).frames() if frame.kind == ROWS for text in texts_of(frame)
     ]
     assert sum("|19|" in text for text in texts) == 1
+    assert "torn end of the second copy removed" in caplog.text
 
 
 async def test_the_second_copy_of_another_database_is_put_aside(path: Path, opened: Open) -> None:

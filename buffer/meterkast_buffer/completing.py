@@ -15,8 +15,9 @@ from pathlib import Path
 from meterkast.model.half_hour import HalfHour, RowKey
 from meterkast.model.time import HALF_HOUR_MS
 from meterkast.ownership import own_like
+from meterkast_buffer.frames import OWNER, frames_of, pack, pack_rows, pack_table
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
-from meterkast_buffer.journal import OWNER, Journal, frames_of, pack, pack_rows, pack_table, sync
+from meterkast_buffer.journal import Journal, sync
 from meterkast_buffer.migrate import newest_version
 from meterkast_buffer.schema import connect, uri
 from meterkast_buffer.sealed import copied

@@ -20,8 +20,9 @@ from meterkast.model.half_hour import HalfHour, RowKey, unreadable
 from meterkast.model.time import UtcMs
 from meterkast_buffer.comparing import DELETE
 from meterkast_buffer.database import Database, Row, fetch
+from meterkast_buffer.frames import ROWS, frames_of, texts_of
 from meterkast_buffer.half_hours import INSERT, HalfHours, row_of
-from meterkast_buffer.journal import ROWS, Damage, Journal, frames_of, texts_of
+from meterkast_buffer.journal import Damage, Journal
 from meterkast_buffer.row_sums import SUMMED
 from meterkast_buffer.scanned import TABLES, Table
 from meterkast_buffer.sealed import SEALED, crc_of, layout, selecting

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from meterkast.model.half_hour import RowKey
 from meterkast.model.time import DAY_MS
-from meterkast_buffer.journal import OWNER, ROWS, TABLE, Copy, Damage, Frame, Journal, copy_of, texts_of
+from meterkast_buffer.frames import OWNER, ROWS, TABLE, Copy, Frame, copy_of, texts_of
+from meterkast_buffer.journal import Damage, Journal
 from meterkast_buffer.sealed import COPIED, differs, layout_of, rows_of
 
 RECENT_MS = 3 * DAY_MS

@@ -22,7 +22,8 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs
 from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore, checking, completing, second, starting
-from meterkast_buffer.journal import ROWS, Journal, frames_of, pack
+from meterkast_buffer.frames import ROWS, frames_of, pack
+from meterkast_buffer.journal import Journal
 
 Open = Callable[..., Awaitable[SqliteStore]]
 

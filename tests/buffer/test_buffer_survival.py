@@ -25,7 +25,8 @@ from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.ballast import BYTES, Ballast
-from meterkast_buffer.journal import ROWS, Damage, Frame, Journal, frames_of, pack, texts_of
+from meterkast_buffer.frames import ROWS, Frame, frames_of, pack, texts_of
+from meterkast_buffer.journal import Damage, Journal
 
 Open = Callable[..., Awaitable[SqliteStore]]
 

@@ -26,15 +26,10 @@ _STEP = 256 * 1024
 
 
 class Ballast:
-    """The file `<database>.ballast`.
-
-    Attributes:
-        released: How often it was given up since start.
-    """
+    """The file `<database>.ballast`."""
 
     def __init__(self, database: str) -> None:
         self.path = database + ".ballast"
-        self.released = 0
         self._database = database
 
     def there(self) -> bool:
@@ -69,6 +64,5 @@ class Ballast:
             os.unlink(self.path)
         except OSError:
             return False
-        self.released += 1
         log.error("disk full, ballast given up", extra={"bytes": BYTES})
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 
 import aiosqlite
@@ -13,6 +14,9 @@ from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
 from meterkast.model.time import UtcMs
 from meterkast_buffer.database import Database, Row, known
+from meterkast_buffer.row_sums import SUMMED, is_right
+
+log = logging.getLogger(__name__)
 
 COLUMNS = "id, first_ms, last_ms, offset_ms, trust, sources, learned_ms, rtc_good"
 _INSERT = f"INSERT INTO boots ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -46,9 +50,12 @@ class Boots:
         )
 
     async def all(self) -> list[Boot]:
-        """All that are remembered, oldest first."""
-        rows = await self._database.rows(f"SELECT {COLUMNS} FROM boots ORDER BY number")
-        return [known(self._database, as_boot, row) for row in rows]
+        """All that are remembered, oldest first; one that is not as it was written is left out."""
+        rows = await self._database.rows(f"SELECT {SUMMED['boots']}, crc FROM boots ORDER BY number")
+        wrong = sum(not is_right(row) for row in rows)
+        if wrong:
+            log.error("boots damaged", extra={"rows": wrong})
+        return [known(self._database, as_boot, row[1:-1]) for row in rows if is_right(row)]
 
     async def add_episode(self, connection: aiosqlite.Connection, episode: ClockEpisode) -> None:
         """Keep an episode; its boot is forgotten. In a transaction of the caller."""

@@ -25,15 +25,19 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BIG = {"blocks", "half_hours", "outbox", "evidence"}
 
 
-def examine(path: str, journal: Journal, findings: Findings) -> None:
+def examine(path: str, journal: Journal, findings: Findings, *, everything: bool = False) -> None:
     """Look whether the file is sound; writes nothing. What is wrong is in `findings.damage`.
+
+    Args:
+        everything: The whole file, whatever its size.
 
     Raises:
         sqlite3.Error: It cannot be looked at for another reason than damage: a lock, rights, a failing disk.
     """
     try:
         with closing(connect(uri(path))) as connection:
-            findings.damage = _examined(connection, path, journal, findings)
+            findings.partial = not everything and os.stat(path).st_size > WHOLE_BYTES
+            findings.damage = _examined(connection, journal, partial=findings.partial)
     except sqlite3.DatabaseError as error:
         code = primary_code(error)
         if code not in _DAMAGED and not (code == sqlite3.SQLITE_ERROR and _known(journal)):
@@ -49,7 +53,7 @@ def _known(journal: Journal) -> bool:
     return bool(journal.segments())
 
 
-def _examined(connection: sqlite3.Connection, path: str, journal: Journal, findings: Findings) -> str:
+def _examined(connection: sqlite3.Connection, journal: Journal, *, partial: bool) -> str:
     [[application]] = connection.execute("PRAGMA application_id")
     [[version]] = connection.execute("PRAGMA user_version")
     known = max((frame.version for frame in journal.frames(segments=journal.segments()[-1:])), default=None)
@@ -67,8 +71,7 @@ def _examined(connection: sqlite3.Connection, path: str, journal: Journal, findi
         return ""  # it is migrated first, and checked with the next start
     if tuple(connection.execute(SCHEMA)) != schema():
         return "its tables are not those that were made"
-    findings.partial = os.stat(path).st_size > WHOLE_BYTES
-    if not findings.partial:
+    if not partial:
         checks = ["PRAGMA integrity_check(3)"]
     else:
         checks = [f"PRAGMA quick_check({name})" for name in tables() if name not in _BIG]

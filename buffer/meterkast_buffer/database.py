@@ -225,6 +225,9 @@ class Database:
                 refused = refusal(error, self.path)
                 self._refused(refused)
                 raise refused from error
+            except StorageError as error:  # damaged, and the second copy cannot be read
+                self._refused(error)
+                raise
             self.broken = False
             self._log.reopened()
             log.warning("database opened anew", extra={"found": "; ".join(self.findings.lines())})

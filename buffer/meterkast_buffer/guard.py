@@ -7,6 +7,7 @@ import os
 from typing import IO
 
 from meterkast.model.errors import StorageError
+from meterkast.ownership import own_like
 
 
 def hold(path: str) -> IO[bytes]:
@@ -17,7 +18,7 @@ def hold(path: str) -> IO[bytes]:
     """
     try:
         guard = open(path + ".lock", "ab")  # noqa: SIM115 - open as long as the database is
-        _give_away(guard, path)
+        own_like(guard.fileno(), os.path.dirname(os.path.abspath(path)))
     except OSError as error:
         raise StorageError(
             f"{path}.lock cannot be opened: {error.strerror}",
@@ -32,13 +33,6 @@ def hold(path: str) -> IO[bytes]:
             hint="Stop that one first: systemctl stop meterkast.",
         ) from error
     return guard
-
-
-def _give_away(guard: IO[bytes], path: str) -> None:
-    """What root makes here is its folder's owner's: the gateway, which is not root, opens it too."""
-    if os.geteuid() == 0:
-        folder = os.stat(os.path.dirname(os.path.abspath(path)))
-        os.fchown(guard.fileno(), folder.st_uid, folder.st_gid)
 
 
 def release(guard: IO[bytes] | None) -> None:

@@ -7,86 +7,26 @@ change. A frame is written after its transaction was committed, never before: so
 was promised, and a cut between the two leaves a journal that lacks the newest closing, which the next start
 adds from the database. Reading drops what is there twice by its key.
 
-    bytes 0-3    mark
-    bytes 4-7    length of the body
-    bytes 8-11   CRC-32 of all that follows
-    bytes 12-19  when it was kept, UTC in ms
-    byte  20     kind: 1 whose journal it is, 2 half-hours, 3 a table
-    byte  21     version of the database
-    bytes 22-    the body, raw deflate
-
-Everything is little-endian. A frame that is cut off at the end of the newest file is removed when the journal
-is opened; one that is damaged in the middle is skipped to the next mark whose CRC is right, and counted.
+A frame that is cut off at the end of the newest file is removed when the journal is opened; one that is
+damaged in the middle is skipped to the next mark whose CRC is right, and counted. `frames.py` says what is in
+one.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from meterkast.model.half_hour import HalfHour
+from meterkast.ownership import own_like
+from meterkast_buffer.frames import Frame, frames_of
 
-MARK = b"\xd7MK\x01"
-_HEAD = struct.Struct("<4sIIQBB")
-_CHECKED_FROM = 12
-
-OWNER, ROWS, TABLE = 1, 2, 3
-
-_FRAME_ROWS = 500
-_LONGEST = 64 * 1024 * 1024
+log = logging.getLogger(__name__)
 
 SUFFIX = ".journal"
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame.
-
-    Attributes:
-        at_ms: When it was kept, UTC.
-        kind: OWNER, ROWS or TABLE.
-        version: The database's version then.
-    """
-
-    at_ms: int
-    kind: int
-    version: int
-    packed: bytes
-
-    @property
-    def body(self) -> bytes:
-        """Unpacked; its CRC was right."""
-        return zlib.decompress(self.packed, -zlib.MAX_WBITS)
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A table as it was copied.
-
-    Attributes:
-        table: Its name.
-        version: How often it had changed (`sealed.py`).
-        crc: Of its rows.
-        sequence: The highest id it ever gave; 0 where it gives none.
-        columns: Names.
-        rows: Values; blobs as {"hex": …}.
-        at_ms: When it was kept.
-    """
-
-    table: str
-    version: int
-    crc: int
-    sequence: int
-    columns: tuple[str, ...]
-    rows: list[list[Any]]
-    at_ms: int
 
 
 @dataclass(slots=True)
@@ -95,89 +35,11 @@ class Damage:
 
     Attributes:
         spans: Stretches that are no frames, each with the times of the frames before and after it.
+        unreadable: Files that could not be read, or the folder, and why: what is in them is not known.
     """
 
     spans: list[tuple[str, int, int]] = field(default_factory=list)
-
-
-def pack(kind: int, body: bytes, at_ms: int, version: int) -> bytes:
-    """A frame as bytes."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = packer.compress(body) + packer.flush()
-    rest = struct.pack("<QBB", max(0, at_ms), kind, version & 0xFF) + packed
-    return MARK + struct.pack("<II", len(packed), zlib.crc32(rest)) + rest
-
-
-def pack_rows(half_hours: Sequence[HalfHour], at_ms: int, version: int) -> list[bytes]:
-    """Half-hours as frames of their canonical texts."""
-    texts = [one.canonical() for one in half_hours]
-    return [
-        pack(ROWS, "\n".join(texts[at : at + _FRAME_ROWS]).encode(), at_ms, version)
-        for at in range(0, len(texts), _FRAME_ROWS)
-    ]
-
-
-def pack_table(copy: Copy, version: int) -> bytes:
-    """A table as a frame."""
-    tree = {
-        "table": copy.table,
-        "version": copy.version,
-        "crc": copy.crc,
-        "sequence": copy.sequence,
-        "columns": copy.columns,
-        "rows": copy.rows,
-    }
-    return pack(TABLE, json.dumps(tree, separators=(",", ":")).encode(), copy.at_ms, version)
-
-
-def texts_of(frame: Frame) -> list[str]:
-    """The canonical texts of a frame of half-hours."""
-    return frame.body.decode().split("\n")
-
-
-def copy_of(frame: Frame) -> Copy:
-    """The table of a frame."""
-    tree = json.loads(frame.body)
-    return Copy(
-        tree["table"],
-        tree["version"],
-        tree["crc"],
-        tree["sequence"],
-        tuple(tree["columns"]),
-        tree["rows"],
-        frame.at_ms,
-    )
-
-
-def frames_of(data: bytes) -> Iterator[tuple[int, int, Frame | None]]:
-    """The frames in some bytes: (begin, end, frame); None where it is none.
-
-    What is none ends where the next whole frame begins, or where the bytes end.
-    """
-    at = bad = 0
-    while at < len(data):
-        found = _frame_at(data, at)
-        if found is not None:
-            if bad < at:
-                yield bad, at, None
-            end, frame = found
-            yield at, end, frame
-            at = bad = end
-            continue
-        following = data.find(MARK, at + 1)
-        at = len(data) if following < 0 else following
-    if bad < len(data):
-        yield bad, len(data), None
-
-
-def _frame_at(data: bytes, at: int) -> tuple[int, Frame] | None:
-    if len(data) - at < _HEAD.size or data[at : at + 4] != MARK:
-        return None
-    _, length, crc, at_ms, kind, version = _HEAD.unpack_from(data, at)
-    end = at + _HEAD.size + length
-    if length > _LONGEST or end > len(data) or zlib.crc32(data[at + _CHECKED_FROM : end]) != crc:
-        return None
-    return end, Frame(at_ms, kind, version, data[at + _HEAD.size : end])
+    unreadable: list[tuple[str, OSError]] = field(default_factory=list)
 
 
 class Journal:
@@ -185,12 +47,12 @@ class Journal:
 
     Attributes:
         folder: Where they are.
-        torn_bytes: Removed from the newest file's end when it was opened.
+        unlisted: Why the folder could not be read when its files were asked for last.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.torn_bytes = 0
+        self.unlisted: OSError | None = None
         self._file: int | None = None
         self._path: Path | None = None
         self._size = 0
@@ -201,22 +63,42 @@ class Journal:
         return cls(Path(f"{database}{SUFFIX}"))
 
     def segments(self) -> list[Path]:
-        """The files, oldest first."""
+        """The files, oldest first; none where the folder cannot be read, which `unlisted` says."""
+        self.unlisted = None
         try:
             return sorted(path for path in self.folder.iterdir() if path.name.endswith(SUFFIX))
-        except OSError:
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            self.unlisted = error
+            return []
+
+    def segments_since(self, at_ms: int) -> list[Path]:
+        """Those that may hold a frame that was kept since then."""
+        month = _month(at_ms)
+        return [path for path in self.segments() if path.name[7:14] >= month]
 
     def frames(self, damage: Damage | None = None, segments: Sequence[Path] | None = None) -> Iterator[Frame]:
         """All whole frames, as they were kept.
 
         Args:
-            damage: Takes what is none.
+            damage: Takes what is none, and files that cannot be read.
             segments: Only these files.
         """
-        for segment in self.segments() if segments is None else segments:
+        segments = self.segments() if segments is None else segments
+        if self.unlisted is not None and damage is not None:
+            damage.unreadable.append((self.folder.name, self.unlisted))
+        for segment in segments:
             last_ms, open_span = 0, False
-            for _, _, frame in frames_of(_read(segment)):
+            try:
+                data = segment.read_bytes()
+            except FileNotFoundError:
+                continue  # it was the oldest, and is gone now
+            except OSError as error:
+                if damage is not None:
+                    damage.unreadable.append((segment.name, error))
+                continue
+            for _, _, frame in frames_of(data):
                 if frame is None:
                     open_span = True
                     continue
@@ -236,12 +118,18 @@ class Journal:
         """Remove the frame at the newest file's end that was not written whole."""
         if not (segments := self.segments()):
             return
-        data, end = _read(segments[-1]), 0
+        try:
+            data, end = segments[-1].read_bytes(), 0
+        except OSError as error:
+            log.error("second copy not readable", extra={"reason": str(error)})
+            return
         for _, until, frame in frames_of(data):
             if frame is not None:
                 end = until
         if end < len(data):
-            self.torn_bytes = len(data) - end
+            # After a cut this is usual: what was torn is added from the database.
+            torn = {"file": segments[-1].name, "bytes": len(data) - end}
+            log.warning("torn end of the second copy removed", extra=torn)
             with open(segments[-1], "r+b") as file:
                 file.truncate(end)
                 os.fsync(file.fileno())
@@ -287,6 +175,8 @@ class Journal:
         else:
             made = not self.folder.exists()
             self.folder.mkdir(exist_ok=True)
+            if made:
+                own_like(self.folder, self.folder.absolute().parent)
             number = int(newest.name[:6]) + 1 if newest else 1
             self._open(self.folder / f"{number:06}-{month}{SUFFIX}")
             sync(self.folder)
@@ -302,6 +192,8 @@ class Journal:
     def _open(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._path, self._size = path, os.fstat(self._file).st_size
+        if not self._size:
+            own_like(self._file, self.folder)
 
     def close(self) -> None:
         """Close the file that is written; twice is harmless."""
@@ -321,13 +213,6 @@ def sync(path: Path) -> None:
 
 def _month(at_ms: int) -> str:
     return datetime.fromtimestamp(max(0, at_ms) / 1000, UTC).strftime("%Y-%m")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""  # a file that cannot be read holds no frames; the database has them
 
 
 def _months(name: str) -> int:

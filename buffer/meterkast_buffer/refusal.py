@@ -28,6 +28,8 @@ def refusal(error: Exception, path: str) -> StorageError:
         error: What SQLite, or the file system under it, raised.
         path: The database file.
     """
+    if os.path.isdir(path):
+        return StorageError(f"{path} is a folder", hint="Set storage.path to a file in it.")
     code = _CODES.get(error.errno or 0, -1) if isinstance(error, OSError) else primary_code(error)
     if code == sqlite3.SQLITE_FULL:
         return StorageError(
@@ -49,10 +51,7 @@ def refusal(error: Exception, path: str) -> StorageError:
             f"{path}: another program holds the database", hint="Close the program that has it open."
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return StorageError(
-            f"{path} cannot be written: {error}",
-            hint="A card that became read-only is failing: replace it. Otherwise correct the file's rights.",
-        )
+        return StorageError(f"{path} cannot be written: {error}", hint=_why_unwritable(path))
     if code == sqlite3.SQLITE_CANTOPEN:
         return StorageError(
             f"{path} cannot be opened: {error}",
@@ -65,6 +64,23 @@ def refusal(error: Exception, path: str) -> StorageError:
     return StorageError(
         f"{path}: the database refused: {error}", hint="Report this with the gateway's log; nothing was lost."
     )
+
+
+def _why_unwritable(path: str) -> str:
+    """What to do about it: a card that fails is told from a file that belongs to somebody else."""
+    folder = os.path.dirname(os.path.abspath(path))
+    for name in (path, path + "-wal", path + "-shm", f"{path}.journal", folder):
+        try:
+            if os.statvfs(name).f_flag & os.ST_RDONLY:
+                return "The card became read-only: it is failing. Make a backup and replace it."
+            if not os.access(name, os.W_OK, effective_ids=True):
+                return (
+                    f"{name} belongs to user {os.stat(name).st_uid}, and this is user {os.geteuid()}. "
+                    f"Give all files there to the gateway's user: chown -R meterkast: {folder}"
+                )
+        except OSError:
+            continue
+    return "A card that became read-only is failing: replace it. Otherwise correct the file's rights."
 
 
 def primary_code(error: Exception) -> int:

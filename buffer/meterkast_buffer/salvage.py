@@ -13,24 +13,25 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import RowKey
 from meterkast.model.time import DAY_MS
+from meterkast.ownership import own_like
+from meterkast_buffer.damaged_file import PAGE_BYTES, remove, sources_of
 from meterkast_buffer.damaged_table import DamagedTable, batches
 from meterkast_buffer.findings import Findings, Holes
 from meterkast_buffer.free_name import free_name
 from meterkast_buffer.half_hours import COLUMNS, half_hour_of
 from meterkast_buffer.item_rows import CHECKED, row_crc
 from meterkast_buffer.journal import Journal, sync
-from meterkast_buffer.refusal import free_bytes, primary_code
+from meterkast_buffer.refusal import primary_code
 from meterkast_buffer.repairing import repair
 from meterkast_buffer.schema import connect, make_schema, schema, tables
 from meterkast_buffer.sealed import keep_sequence, layout_of, quoted
@@ -38,7 +39,6 @@ from meterkast_buffer.second import Second
 
 log = logging.getLogger(__name__)
 
-_PAGE = 4096
 _NO_ROW = (sqlite3.IntegrityError, OverflowError, UnicodeEncodeError)
 
 _LIMIT, _TIMES, _IDS = 1 << 62, 1 << 42, 1 << 24
@@ -58,17 +58,20 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
 
     Raises:
         OSError, sqlite3.Error: The disk is full or fails; the damaged file is as it was.
+        StorageError: The second copy is there and cannot be read, and is needed.
     """
     second = Second(journal, everything=True)
+    _must_be_readable(second, path)
     findings.aside = _aside(path, second.newest_ms) if os.path.exists(path) else ""
     partial = path + PARTIAL
-    _remove(partial)
+    remove(partial)
     with closing(connect(partial)) as new:
-        new.execute(f"PRAGMA page_size = {_PAGE}")
+        new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         new.execute("PRAGMA synchronous = OFF")  # flushed once, when it is whole
         make_schema(new)
         holes = _fill(new, path, findings, second.newest_ms)
         repair(new, second, findings, holes=holes)
+    own_like(partial, path if os.path.exists(path) else Path(path).absolute().parent)
     sync(Path(partial))
     os.rename(partial, path + NEW)
     if findings.aside:
@@ -81,26 +84,33 @@ def salvage(path: str, journal: Journal, findings: Findings) -> None:
     log.error("database rebuilt", extra={"reason": findings.damage, "lost": len(findings.lost)})
 
 
+def _must_be_readable(second: Second, path: str) -> None:
+    """Without a database the copy is all there is; and for want of rights nothing is given up."""
+    gone = not os.path.exists(path) or not os.path.getsize(path)
+    for name, error in second.damage.unreadable:
+        if gone or isinstance(error, PermissionError):
+            raise StorageError(
+                f"{path} is {'gone' if gone else 'damaged'}, and its second copy cannot be read: {name}: "
+                f"{error.strerror}",
+                hint="Nothing was changed. Give the files in the folder ending in .journal to the gateway's "
+                "user. If the card fails, copy what can be read of it, and replace it.",
+            )
+
+
 def finish(path: str) -> bool:
     """Put a rebuilt database in place that a cut left beside it; returns whether there was one."""
-    _remove(path + PARTIAL)
+    remove(path + PARTIAL)
     if not os.path.exists(path + NEW):
         return False
     if os.path.exists(path):
-        _remove(path + NEW)  # the damaged one was not yet moved: it is rebuilt again
+        remove(path + NEW)  # the damaged one was not yet moved: it is rebuilt again
         return False
     # A log of the damaged database must not be taken for one of the new.
     for tail in ("-wal", "-shm"):
-        _remove(path + tail)
+        remove(path + tail)
     os.rename(path + NEW, path)
     sync(Path(path).absolute().parent)
     return True
-
-
-def _remove(path: str) -> None:
-    for tail in ("", "-wal", "-shm", "-journal"):
-        with suppress(FileNotFoundError):
-            os.remove(path + tail)
 
 
 def _aside(path: str, at_ms: int) -> str:
@@ -113,80 +123,15 @@ def _fill(new: sqlite3.Connection, path: str, findings: Findings, newest_ms: int
     holes = Holes()
     work = f"{path}.salvage"
     try:
-        sources = list(_sources(path, work))
+        sources = list(sources_of(path, work))
         if not sources:
             holes.half_hours = [(1_800_000, 0, _LIMIT)]
         _Filling(new, sources, findings, holes, newest_ms).run()
         for source in sources:
             source.close()
     finally:
-        _remove(work)
+        remove(work)
     return holes
-
-
-def _sources(path: str, work: str) -> Iterator[sqlite3.Connection]:
-    """Connections that read the damaged file: as it is, without its log, with its first pages made new."""
-    if not os.path.exists(path):
-        return
-    roomy = free_bytes(path) > 3 * os.path.getsize(path)
-    if roomy:
-        # On a copy, so that nothing that SQLite does on opening can change the damaged file.
-        shutil.copyfile(path, work)
-        if os.path.exists(path + "-wal"):
-            shutil.copyfile(path + "-wal", work + "-wal")
-    place = work if roomy else path
-    for name in (f"file:{quote(place)}?mode=ro", f"file:{quote(place)}?mode=ro&immutable=1"):
-        connection = connect(name)
-        try:
-            if _has_schema(connection):
-                yield connection
-                if "immutable" not in name:
-                    return
-                continue
-        except (sqlite3.DatabaseError, UnicodeDecodeError):
-            pass
-        connection.close()
-    if roomy:
-        grafted = f"{work}-grafted"
-        try:
-            _graft(place, grafted)
-            connection = connect(f"file:{quote(grafted)}?mode=ro&immutable=1")
-            os.remove(grafted)  # it stays as long as it is open
-            if _has_schema(connection):
-                yield connection
-        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
-            log.warning("first pages could not be made new", extra={"reason": str(error)})
-
-
-def _has_schema(connection: sqlite3.Connection) -> bool:
-    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    return {row[0] for row in rows} >= set(tables())
-
-
-def _graft(damaged: str, to: str) -> None:
-    """The file with new pages where the schema is: tables begin where `migrate` put them.
-
-    Pages of the schema are those of an empty database in which no table or index begins.
-    """
-    template = f"{to}-empty"
-    try:
-        with closing(connect(template)) as connection:
-            connection.execute(f"PRAGMA page_size = {_PAGE}")
-            make_schema(connection)
-            roots = {row[0] for row in connection.execute("SELECT rootpage FROM sqlite_master")}
-        empty = Path(template).read_bytes()
-    finally:
-        _remove(template)
-    shutil.copyfile(damaged, to)
-    with open(to, "r+b") as file:
-        pages = max(file.seek(0, os.SEEK_END) // _PAGE, len(empty) // _PAGE)
-        for number in range(1, len(empty) // _PAGE + 1):
-            if number not in roots:
-                file.seek((number - 1) * _PAGE)
-                file.write(empty[(number - 1) * _PAGE : number * _PAGE])
-        file.seek(28)
-        file.write(pages.to_bytes(4, "big") + bytes(8))  # its size, and no list of free pages
-        file.truncate(pages * _PAGE)
 
 
 class _Filling:

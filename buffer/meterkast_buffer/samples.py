@@ -83,7 +83,8 @@ class Samples:
         def number(layout: Layout) -> int:
             known = self._numbers.get(layout) or added.layouts.get(layout)
             if known is None:
-                known = len(self._numbers) + len(added.layouts) + 1
+                # Not how many there are: where one was lost its number stays free.
+                known = max((0, *self._layouts, *added.layouts.values())) + 1
                 new[layout] = added.layouts[layout] = known
             return known
 

@@ -18,14 +18,15 @@ import aiosqlite
 
 from meterkast.model.half_hour import HalfHour, RowKey, unreadable
 from meterkast.model.time import UtcMs
+from meterkast_buffer.comparing import DELETE
 from meterkast_buffer.database import Database, Row, fetch
+from meterkast_buffer.frames import ROWS, frames_of, texts_of
 from meterkast_buffer.half_hours import INSERT, HalfHours, row_of
-from meterkast_buffer.journal import ROWS, Journal, frames_of, texts_of
-from meterkast_buffer.repairing import DELETE
+from meterkast_buffer.journal import Damage, Journal
 from meterkast_buffer.row_sums import SUMMED
 from meterkast_buffer.scanned import TABLES, Table
 from meterkast_buffer.sealed import SEALED, crc_of, layout, selecting
-from meterkast_buffer.second import key_of
+from meterkast_buffer.second import LACKING, key_of, search
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,6 @@ _FRAMES = 20
 _TOLD = 20
 
 _INSERT = INSERT.replace("INSERT", "INSERT OR IGNORE")
-
-_LACKING = """
-    SELECT wanted.key FROM json_each(?) AS wanted LEFT JOIN half_hours ON
-        length_ms = json_extract(value, '$[0]') AND end_ms = json_extract(value, '$[1]') AND
-        property_id = json_extract(value, '$[2]') AND revision = json_extract(value, '$[3]')
-    WHERE end_ms IS NULL
-"""
 
 
 @dataclass(slots=True)
@@ -146,7 +140,10 @@ class Scan:
         """Put wrong rows right where that can be, and name them."""
         if table.name == "half_hours":
             bad = [RowKey(*row) for row in wrong]
-            texts = await asyncio.to_thread(_search, self._journal, set(bad))
+            unread = Damage()
+            texts = await asyncio.to_thread(search, self._journal, bad, unread)
+            if unread.unreadable:
+                bad = list(texts)  # what cannot be read now may hold the others
             await self._restore(bad, texts, now_ms)
             return
         places = ", ".join(" ".join(map(str, row)) for row in wrong[:5])
@@ -225,7 +222,14 @@ class Scan:
     async def _segment(self, segment: Path, newest: bool, now_ms: UtcMs) -> AsyncIterator[None]:
         """Hold a file of the second copy against the database."""
         first = await self._half_hours.first_ms()
-        data = await asyncio.to_thread(_read, segment)
+        try:
+            data = await asyncio.to_thread(segment.read_bytes)
+        except FileNotFoundError:
+            return  # it was the oldest, and is gone now
+        except OSError as error:
+            what = f"The second copy's file {segment.name} cannot be read: {error.strerror}."
+            await self._tell([("second copy", what, None, None, None)], now_ms)
+            return
         texts: dict[RowKey, str] = {}
         damaged = False
         for number, (_, end, frame) in enumerate(frames_of(data)):
@@ -245,25 +249,7 @@ class Scan:
 
     async def _compare(self, texts: dict[RowKey, str], first: UtcMs | None, now_ms: UtcMs) -> None:
         wanted = {key: text for key, text in texts.items() if first is not None and key.end_ms >= first}
-        rows = await self._database.rows(_LACKING, (json.dumps(list(wanted)),))
+        rows = await self._database.rows(LACKING, (json.dumps(list(wanted)),))
         if rows:
             keys = list(wanted)
             await self._restore([], {keys[row[0]]: wanted[keys[row[0]]] for row in rows}, now_ms)
-
-
-def _read(segment: Path) -> bytes:
-    try:
-        return segment.read_bytes()
-    except OSError:
-        return b""  # it was the oldest, and is gone now
-
-
-def _search(journal: Journal, wanted: set[RowKey]) -> dict[RowKey, str]:
-    """The texts of some half-hours; what was kept first counts."""
-    found: dict[RowKey, str] = {}
-    for frame in journal.frames():
-        if frame.kind == ROWS:
-            for text in texts_of(frame):
-                if (key := key_of(text)) in wanted:
-                    found.setdefault(key, text)
-    return found

@@ -19,7 +19,7 @@ from typing import Any
 
 import aiosqlite
 
-from meterkast_buffer.journal import Copy
+from meterkast_buffer.frames import Copy
 
 SEALED = (
     "products",

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from meterkast.model.half_hour import HalfHour
 from meterkast.model.time import HALF_HOUR_MS, UtcMs
 from meterkast_buffer.database import Database
-from meterkast_buffer.journal import OWNER, Copy, Journal, pack, pack_rows, pack_table
+from meterkast_buffer.frames import OWNER, Copy, pack, pack_rows, pack_table
+from meterkast_buffer.journal import Journal
 from meterkast_buffer.sealed import COPIED, crc_of, identity_crc, layout, plain, selecting
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 from meterkast.model.time import UtcMs, iso_utc
 from meterkast_buffer.findings import Findings
-from meterkast_buffer.journal import Copy
+from meterkast_buffer.frames import Copy
 from meterkast_buffer.sealed import SEALED, crc_of, insert, layout_of, put_copy, rows_of, sums_of, unplain
 from meterkast_buffer.second import Second
 

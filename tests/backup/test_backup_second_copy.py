@@ -8,7 +8,8 @@ from typing import Any
 
 from meterkast.model.time import UtcMs
 from meterkast_buffer.copying import RESTORED, WAITING, copy_database, prepare_restored
-from meterkast_buffer.journal import ROWS, Journal, texts_of
+from meterkast_buffer.frames import ROWS, texts_of
+from meterkast_buffer.journal import Journal
 from meterkast_buffer.store import open_store
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -117,3 +120,19 @@ async def test_a_number_too_large_for_the_database_keeps_nothing_from_being_kept
     huge = Frames(LAYOUT, [NOW, UtcMs(NOW + 1)], [(1 << 80, -(1 << 62)), (3, (1 << 62) - 1)])
     await keep(store, NOW, huge)
     assert await read(store) == [[huge]]
+
+
+async def test_a_layout_that_was_lost_keeps_no_new_one_from_being_kept(
+    path: Path, store: SqliteStore, opened: Open
+) -> None:
+    layouts = [(Column(PropertyId(one), 0),) for one in (1, 2, 3)]
+    await keep(store, NOW, table(NOW, layout=layouts[0]))
+    await keep(store, NOW + 1000, table(NOW + 1, layout=layouts[1]))
+    await store.close()
+    shutil.rmtree(f"{path}.journal")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        assert file.execute("DELETE FROM layouts WHERE id = 1").rowcount == 1
+    again = await opened(path)
+    new = [table(NOW + 2, layout=layouts[2])]
+    await keep(again, NOW + 2000, *new)
+    assert (await read(again))[-1] == new

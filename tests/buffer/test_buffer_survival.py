@@ -31,7 +31,8 @@ from meterkast.model.untimed import Untimed
 from meterkast.ports.store import Keep
 from meterkast_buffer import SqliteStore
 from meterkast_buffer.ballast import BYTES, Ballast
-from meterkast_buffer.journal import ROWS, Damage, Frame, Journal, frames_of, pack, texts_of
+from meterkast_buffer.frames import ROWS, Frame, frames_of, pack, texts_of
+from meterkast_buffer.journal import Damage, Journal
 
 Open = Callable[..., Awaitable[SqliteStore]]
 
@@ -112,7 +113,9 @@ async def test_a_clean_start_finds_nothing_and_writes_nothing(path: Path, opened
     assert path.read_bytes() == before
 
 
-async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(path: Path, opened: Open) -> None:
+async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(
+    path: Path, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     await lived(opened, path)
     [segment] = Journal.beside(path).segments()
     whole = segment.read_bytes()
@@ -122,6 +125,7 @@ async def test_what_was_kept_just_before_a_cut_is_added_to_the_second_copy(path:
         text for frame in Journal.beside(path).frames() if frame.kind == ROWS for text in texts_of(frame)
     ]
     assert sum("|19|" in text for text in texts) == 1
+    assert "torn end of the second copy removed" in caplog.text
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -167,7 +171,13 @@ async def test_the_second_copy_of_another_database_is_put_aside(path: Path, open
     connection.close()
     store = await opened(path)
     assert await values(store) == []
-    assert list(path.parent.glob("*.journal.other-*"))
+    assert len(list(path.parent.glob("*.journal.other-*"))) == 1
+    # And once more, as where a folder of a backup is put there twice.
+    await store.close()
+    os.rename(f"{path}.journal", f"{path}.journal.own")
+    shutil.copytree(next(path.parent.glob("*.journal.other-*")), f"{path}.journal")
+    assert await values(await opened(path)) == []
+    assert len(list(path.parent.glob("*.journal.other-*"))) == 2
 
 
 def test_a_damaged_frame_costs_itself_alone(tmp_path: Path) -> None:
@@ -380,3 +390,14 @@ async def test_the_command_finds_and_repairs(
     assert await asyncio.to_thread(main, ["salvage", str(path)]) == 0
     assert "rebuilt" in capsys.readouterr().out
     assert await asyncio.to_thread(main, ["salvage", "--check", str(path)]) == 0
+
+
+async def test_a_folder_is_told_from_a_failing_disk(
+    path: Path, opened: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.mkdir()
+    assert main(["salvage", str(path)]) != 0
+    assert "is a folder" in capsys.readouterr().err
+    assert not path.with_name(f"{path.name}.lock").exists()
+    with pytest.raises(StorageError, match="is a folder"):
+        await opened(path)

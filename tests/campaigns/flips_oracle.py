@@ -59,7 +59,7 @@ async def judge(folder: Path, base: Base, files: Files, *, full: bool) -> Outcom
     restore(folder, files)
     outcome, path = Outcome(), folder / DB
     findings = starting.make_ready(str(path), 10)
-    outcome.put_back = len(findings.put_back)
+    outcome.put_back = findings.put_back_rows
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
         doubts = file.execute("SELECT kind, length_ms, end_ms, property_id FROM doubts").fetchall()
         outcome.reported = bool(doubts or findings)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from meterkast.model.half_hour import HalfHour
-from meterkast_buffer import half_hours, journal, repairing, salvage, sealed
+from meterkast_buffer import comparing, half_hours, journal, salvage, sealed
 from meterkast_buffer.database import Row
 from meterkast_buffer.half_hours import half_hour_of
 
@@ -156,7 +156,7 @@ async def test_it_fails_without(
     folder: Path, monkeypatch: pytest.MonkeyPatch, without: str, kinds: list[str], seen: str
 ) -> None:
     if without == "row CRCs":
-        monkeypatch.setattr(repairing, "half_hour_of", _believing)
+        monkeypatch.setattr(comparing, "half_hour_of", _believing)
         monkeypatch.setattr(half_hours, "half_hour_of", _believing)
     else:
         monkeypatch.setattr(journal.Journal, "frames", lambda *_, **__: iter(()))

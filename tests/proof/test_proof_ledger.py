@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meterkast.model.delivery import NewItem
+from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.ports.store import Keep
 from meterkast.proof.body import ChannelPart
+from meterkast.proof.key import public_hex
+from meterkast.proof.signed import signed
+from meterkast.proof.verify import verify
 
 from .site import GRID, OTHER, REGISTER, Site, at
 
@@ -210,3 +219,34 @@ async def test_items_are_found_by_an_index(site: Site) -> None:
         plan = [row[3] for row in await site.store.database.rows(f"EXPLAIN QUERY PLAN {query}", (0, 1))]
         assert search in plan
         assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan)
+
+
+async def test_a_row_that_vanished_was_lost_by_the_disk_and_the_meter_was_there(site: Site) -> None:
+    begin, end = edges("2026-05")
+    await site.owe(begin)
+    await site.fill(at("2026-05-02"), end)
+    first, gone = at("2026-05-02T00:30"), at("2026-05-07T12:00")
+    epoch = Epoch(
+        property_id=REGISTER, number=0, kind=Break.FIRST, at_ms=UtcMs(first - MINUTE_MS), first=Quantity(1)
+    )
+    await site.store.keep(Keep(now_ms=end, epochs=[epoch]))
+    with contextlib.closing(sqlite3.connect(site.path, isolation_level=None)) as file:
+        for one in (UtcMs(first + HALF_HOUR_MS), gone):
+            file.execute("DELETE FROM half_hours WHERE end_ms = ?", (one,))
+    body = await site.report("2026-05")
+    [channel] = body.channels
+    assert channel.causes == {Cause.NOT_COMMISSIONED.value: 48, Cause.DISK.value: 2}
+    assert [span.cause for span in channel.spans] == ["not commissioned", "disk", "disk"]
+    key = Ed25519PrivateKey.generate()
+    assert (await verify(signed(body, public_hex(key), key.sign))).wrong == []
+
+
+@pytest.mark.parametrize("month", ["2026-04", "2026-05"])
+async def test_without_epochs_what_was_there_before_tells(site: Site, month: str) -> None:
+    begin, end = edges(month)
+    await site.owe(begin)
+    await site.fill(begin, end)
+    with contextlib.closing(sqlite3.connect(site.path, isolation_level=None)) as file:
+        file.execute("DELETE FROM half_hours WHERE end_ms = ?", (UtcMs(begin + 9 * HALF_HOUR_MS),))
+    [channel] = (await site.report(month)).channels
+    assert channel.causes == {Cause.DISK.value: 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 from pathlib import Path
 
 from meterkast.model.errors import ConfigError
@@ -29,7 +30,10 @@ def run(args: argparse.Namespace) -> int:
     from meterkast_buffer.journal import Journal
 
     path: Path = args.file
-    if not path.exists() and not Journal.beside(path).segments():
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder", hint="Name the file that storage.path names.")
+    journal = Journal.beside(path)
+    if not path.exists() and not journal.segments() and journal.unlisted is None:
         raise ConfigError(f"{path} is not there", hint="Name the file that storage.path names.")
     lines = _look(path) if args.check else asyncio.run(_repair(path))
     print("\n".join(lines or ["The database is as it was written."]))
@@ -43,15 +47,22 @@ def _look(path: Path) -> list[str]:
 
 
 async def _repair(path: Path) -> list[str]:
+    from meterkast_buffer.copying import kept_from_gateways
+    from meterkast_buffer.refusal import refusal
+    from meterkast_buffer.retention import YEARS_AT_LEAST
+    from meterkast_buffer.starting import make_ready
     from meterkast_buffer.store import open_store
 
     # What the gateway does at each start, and for every half-hour there is.
+    try:
+        with kept_from_gateways(str(path)):
+            findings = make_ready(str(path), YEARS_AT_LEAST, everything=True)
+    except (sqlite3.Error, OSError) as error:
+        raise refusal(error, str(path)) from error
     store = await open_store(path)
     try:
-        findings = store.database.findings
-        lines = findings.lines() if findings is not None else []
         doubts = await store.doubts()
         lost = [f"  {one.detail}" for one in doubts if one.kind == "lost"]
-        return lines + (["Half-hours lost so far:", *lost] if lost else [])
+        return findings.lines() + (["Half-hours lost so far:", *lost] if lost else [])
     finally:
         await store.close()

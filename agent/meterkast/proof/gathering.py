@@ -55,9 +55,15 @@ async def ledger_of(store: BookedStore, grid: Grid, *, now_ms: UtcMs, aged_ms: U
         grid,
         closed=await store.closed_until(),
         composed={key: one.composed_ms for key, one in streams if one.composed_ms is not None},
+        begun=first_readings(await store.epochs()),
         now_ms=now_ms,
         aged_ms=aged_ms,
     )
+
+
+def first_readings(epochs: Iterable[Epoch]) -> dict[PropertyId, UtcMs]:
+    """When the first reading of each register was measured."""
+    return {one.property_id: one.at_ms for one in epochs if one.number == 0}
 
 
 def owed_in(channels: Sequence[Channel], after_ms: UtcMs, until_ms: UtcMs) -> list[Channel]:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from meterkast.model.errors import StorageError
+from meterkast.ownership import own_like
 
 FILE = "device.key"
 
@@ -61,10 +62,7 @@ def _make(path: Path) -> None:
     try:
         os.write(file, pem)
         os.fsync(file)
-        if os.geteuid() == 0:
-            # The gateway's own user must be able to read it too.
-            owner = path.parent.stat()
-            os.fchown(file, owner.st_uid, owner.st_gid)
+        own_like(file, path.parent)
     finally:
         os.close(file)
     try:

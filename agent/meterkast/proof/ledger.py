@@ -71,6 +71,7 @@ class Ledger:
     Args:
         closed: How far each (property, length in ms) is closed.
         composed: How far each (uplink, stream) is composed.
+        begun: When the first reading of each register was measured.
         now_ms: What ends later is not expected yet.
         aged_ms: Intervals of other lengths than 30 minutes that end before are no longer kept.
     """
@@ -82,6 +83,7 @@ class Ledger:
         *,
         closed: Mapping[tuple[PropertyId, int], UtcMs],
         composed: Mapping[tuple[str, str], UtcMs],
+        begun: Mapping[PropertyId, UtcMs],
         now_ms: UtcMs,
         aged_ms: UtcMs,
     ) -> None:
@@ -89,6 +91,8 @@ class Ledger:
         self._grid = grid
         self._closed = closed
         self._composed = composed
+        self._begun = begun
+        self._first: dict[tuple[PropertyId, int], UtcMs] = {}
         self._now_ms = now_ms
         self._aged_ms = aged_ms
         self.damaged: list[RowKey] = []
@@ -142,7 +146,16 @@ class Ledger:
             lost = HalfHour.missing(PropertyId(key.property_id), UtcMs(key.end_ms), key.length_ms, Cause.DISK)
             found[lost.property_id, lost.end_ms] = [lost]
         self.damaged += wrong
+        for property_id, end_ms in found:
+            place = property_id, length_ms
+            self._first[place] = min(end_ms, self._first.get(place, end_ms))
         return found
+
+    def _absence(self, property_id: PropertyId, end_ms: UtcMs, length_ms: int) -> Cause:
+        """Why there is no row of what is closed: each interval has one from the first reading on."""
+        begun = end_ms - length_ms >= self._begun.get(property_id, end_ms)
+        gone = begun or end_ms > self._first.get((property_id, length_ms), end_ms)
+        return Cause.DISK if gone else Cause.NOT_COMMISSIONED
 
     def _entry(
         self,
@@ -152,7 +165,8 @@ class Ledger:
         items: Sequence[Item],
     ) -> Entry:
         length_ms = channel.length_ms
-        standing, cause, newest, sent_first = None, None, [], True
+        standing, newest, sent_first = None, list[HalfHour](), True
+        cause: Cause | None = None
         for property_id in channel.properties:
             known = rows.get((property_id, end_ms))
             if known is None:
@@ -162,7 +176,8 @@ class Ledger:
                 if length_ms != HALF_HOUR_MS and end_ms < self._aged_ms:
                     standing = Standing.AGED
                     break
-                known = [HalfHour.missing(property_id, end_ms, length_ms, Cause.NOT_COMMISSIONED)]
+                cause = self._absence(property_id, end_ms, length_ms)
+                known = [HalfHour.missing(property_id, end_ms, length_ms, cause)]
             newest.append(known[-1])
             sent_first = sent_first and known[0].state in (State.MEASURED, State.LATE)
         if standing is None:

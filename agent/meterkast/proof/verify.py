@@ -167,7 +167,9 @@ class FileRows:
         ]
 
 
-def _ledger(body: Body, rows: Mapping[RowKey, HalfHour], grid: Grid) -> Ledger:
+def _ledger(
+    body: Body, rows: Mapping[RowKey, HalfHour], grid: Grid, begun: Mapping[PropertyId, UtcMs]
+) -> Ledger:
     return Ledger(
         FileRows(body, rows),
         grid,
@@ -177,6 +179,7 @@ def _ledger(body: Body, rows: Mapping[RowKey, HalfHour], grid: Grid) -> Ledger:
             for one in body.streams
             if one.composed_ms is not None
         },
+        begun=begun,
         now_ms=UtcMs(body.now_ms),
         aged_ms=UtcMs(body.aged_ms),
     )
@@ -215,7 +218,8 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
         for key, row in sorted(rows.items())
         if key.end_ms == after_ms and key.length_ms == HALF_HOUR_MS and row.property_id in registers
     }
-    ledger = _ledger(body, rows, grid)
+    begun = {one.property_id: one.at_ms for own in epochs.values() for one in own if one.number == 0}
+    ledger = _ledger(body, rows, grid, begun)
     try:
         tallies = Tallies(grid, registers, epochs, begins)
         made = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))

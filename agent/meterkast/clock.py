@@ -16,8 +16,9 @@ from meterkast import __released__
 from meterkast.config.sections import ClockSettings
 from meterkast.model.boot import Boot
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.ports.clock import SourceStatus, Trust
+from meterkast.ports.clock import Clock, SourceStatus, Trust
 from meterkast.timing.chrony import ChronyFeed
+from meterkast.timing.course import GENTLE_MS
 from meterkast.timing.evidence import Source
 from meterkast.timing.machine import Machine, no_rtc
 from meterkast.timing.timekeeper import Timekeeper
@@ -140,9 +141,23 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        # In steps: the time may be learned or moved while we wait.
-        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(left_ms / 1000, 30))
+        await _sleep_until(self, at_ms, self.longest_s)
+
+    @property
+    def longest_s(self) -> float:
+        """After how long a wait looks again whether the time was learned or moved."""
+        return 30.0
+
+
+async def _sleep_until(clock: Clock, at_ms: UtcMs, longest_s: float) -> None:
+    meant_ms = clock.boot_ns() // 1_000_000 + at_ms - clock.now_ms()
+    while (left_ms := at_ms - clock.now_ms()) > 0:
+        meant_left_ms = meant_ms - clock.boot_ns() // 1_000_000
+        if meant_left_ms <= 0:
+            if left_ms > GENTLE_MS:
+                return  # the clock was ahead, by minutes or by months: who waits has to look at it anew
+            meant_left_ms = left_ms
+        await asyncio.sleep(min(left_ms, meant_left_ms, longest_s * clock.speed * 1000) / 1000 / clock.speed)
 
 
 def system_clock(settings: ClockSettings) -> SystemClock:
@@ -248,5 +263,4 @@ class FastClock(Undisputed):
         await asyncio.sleep(seconds / self.speed)
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110 - the clock may be moved meanwhile
-            await asyncio.sleep(min(left_ms / 1000 / self.speed, 1.0))
+        await _sleep_until(self, at_ms, 1.0)

@@ -310,6 +310,41 @@ def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
     assert "chrony takes the meter's time again" in caplog.text
 
 
+async def test_waiting_ends_when_its_time_has_passed_though_the_clock_was_ahead(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = machine.clock()
+    began, slept = machine.boot, 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal slept
+        machine.passes(seconds)
+        if (slept := slept + 1) == 2:
+            stamps(clock, machine, -2 * HOUR_MS)
+
+    monkeypatch.setattr(clocks.asyncio, "sleep", sleep)
+    await clock.sleep_until(UtcMs(clock.now_ms() + 100_000))
+    monkeypatch.undo()
+    assert clock.trust is Trust.METER
+    assert 100 <= (machine.boot - began) / SECOND_NS <= 101
+
+
+async def test_waiting_is_not_cut_short_by_the_drift_of_the_crystal(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = synchronised(machine)
+
+    async def sleep(seconds: float) -> None:
+        machine.passes(seconds)
+        machine.utc_ns -= int(seconds * 100_000)  # it is 100 ppm fast
+
+    monkeypatch.setattr(clocks.asyncio, "sleep", sleep)
+    at_ms = UtcMs(clock.now_ms() + 3_600_000)
+    await clock.sleep_until(at_ms)
+    monkeypatch.undo()
+    assert 0 <= clock.now_ms() - at_ms <= 1
+
+
 async def test_waiting_until_an_instant_notices_that_the_clock_was_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -169,6 +169,9 @@ def test_clock_says_what_is_wrong_and_what_to_do() -> None:
         ("meter p1", -300.0, "outvoted"),
         ("system clock", 0.0, "followed"),
     ]
+    closed = clock_problems(clock, meters=True, closed_ms=UtcMs(clock.now_ms() + 61 * MINUTE_MS))[0]
+    assert closed.what.startswith("Half-hours are closed until 2026-03-10T16:01:00Z already")
+    assert clock_problems(clock, meters=True, closed_ms=UtcMs(clock.now_ms() + HOUR_MS)) == [outvoted]
     clock.dispute = "Clocks disagree: one says so, another so."
     (known,) = clock_problems(clock, meters=True)
     assert known.severity == "problem"

@@ -18,6 +18,8 @@ from meterkast.timing.chrony import ChronyFeed
 
 from .machine import BUILT, SECOND_NS, START, Machine
 
+AHEAD_MS = 3650 * DAY_MS
+
 
 @pytest.fixture
 def machine() -> Machine:
@@ -110,7 +112,7 @@ def test_meter_that_stands_still_is_not_believed(machine: Machine) -> None:
     assert clock.refused == {"meter: its clock stood still or jumped": 19}
 
 
-def test_what_is_earlier_than_the_release_or_the_last_known_time_is_refused_and_counted(
+def test_what_is_earlier_than_the_release_or_the_last_trusted_time_is_refused_and_counted(
     machine: Machine,
 ) -> None:
     clock = machine.clock()
@@ -121,8 +123,8 @@ def test_what_is_earlier_than_the_release_or_the_last_known_time_is_refused_and_
     machine.passes(60)
     assert clock.trust is Trust.UNKNOWN
     assert clock.refused == {
-        "meter: earlier than the last known time": 3,
-        "system clock: earlier than the last known time": 1,
+        "meter: earlier than the last trusted time": 3,
+        "system clock: earlier than the last trusted time": 1,
     }
     assert clock.now_ms() >= START - HOUR_MS
 
@@ -135,6 +137,68 @@ def test_meter_alone_that_is_a_year_ahead_of_the_last_known_time_waits_for_anoth
     assert "meter: months ahead of the last known time, and nobody confirms it" in clock.refused
     date(clock, machine, 365 * DAY_MS)
     assert clock.trust is Trust.TRUSTED, "the gateway lay in a drawer for a year"
+
+
+def after_ten_years_ahead(machine: Machine) -> list[Boot]:
+    """The first boot ever, in which only a meter spoke that is ten years ahead; the machine starts again."""
+    first = machine.clock()
+    first.recall([])
+    stamps(first, machine, AHEAD_MS)
+    assert first.trust is Trust.METER
+    return [started_again(machine, first)]
+
+
+def started_again(machine: Machine, clock: SystemClock) -> Boot:
+    boot = clock.record(stopping=True)
+    machine.boot_id += " and the next"
+    return boot
+
+
+def test_time_that_only_a_meter_said_gives_way_to_the_right_time_after_a_start(machine: Machine) -> None:
+    past = after_ten_years_ahead(machine)
+    machine.good = True
+    alone = machine.clock()
+    alone.recall(past)
+    assert alone.trust is Trust.UNKNOWN
+    machine.passes(31)
+    assert alone.trust is Trust.TRUSTED
+    assert abs(alone.now_ms() - machine.true_ms()) <= 1
+    corrected = machine.clock()
+    corrected.recall(past)
+    stamps(corrected, machine)
+    assert corrected.trust is Trust.TRUSTED
+    assert abs(corrected.now_ms() - machine.true_ms()) <= 1
+    past.append(started_again(machine, corrected))
+    machine.good = False
+    later = machine.clock()
+    later.recall(past)
+    stamps(later, machine)
+    assert later.trust is Trust.METER, "what was trusted since counts, not what the meter said before"
+
+
+def test_meter_that_stays_ten_years_ahead_is_disputed_and_outvoted(machine: Machine) -> None:
+    past = after_ten_years_ahead(machine)
+    machine.good = True
+    clock = machine.clock()
+    clock.recall(past)
+    stamps(clock, machine, AHEAD_MS, count=6)
+    assert clock.trust is Trust.UNKNOWN
+    assert "Clocks disagree" in clock.dispute
+    date(clock, machine)
+    assert (clock.trust, clock.dispute) == (Trust.TRUSTED, "")
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1
+
+
+def test_meter_alone_that_is_earlier_than_it_was_waits_for_another(machine: Machine) -> None:
+    past = after_ten_years_ahead(machine)
+    clock = machine.clock()
+    clock.recall(past)
+    stamps(clock, machine, count=4)
+    assert clock.trust is Trust.UNKNOWN
+    assert "meter: earlier than the last known time, and nobody confirms it" in clock.refused
+    date(clock, machine)
+    assert clock.trust is Trust.TRUSTED
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1_000
 
 
 @pytest.mark.parametrize("off_ms", [61_000, -61_000, HOUR_MS, 5 * 366 * DAY_MS])

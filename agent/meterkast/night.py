@@ -36,6 +36,9 @@ SCAN_STEP_S = 0.2
 SETTLE_S = 300.0
 """After a start, and between two tries: first come the meters and what waits for the platforms."""
 
+LONGEST_S = 3600.0
+"""Between two tries, where one after the other fails."""
+
 
 class Night:
     """The nightly work.
@@ -63,25 +66,40 @@ class Night:
         self._uplinks = uplinks
         self._announce = announce
         self.health = BooksHealth()
+        self._done: str | None = None
+        self._failures = 0
+        self._trouble = ""
 
     async def run(self) -> None:
         """Work each night until cancelled; what was missed while the gateway was off follows its start."""
-        await self._recall()
-        done = await self._store.get_state(SCOPE, "night")
+        while True:
+            try:
+                await self._recall()
+                await self._nights()
+            except MeterkastError as error:
+                log.error("books not checked", extra={"reason": str(error)})
+                self._failed(str(error))
+            except Exception as error:  # what goes wrong at night must not end what runs by day
+                log.exception("books not checked")
+                self._failed(f"internal error: {error!r}")
+            await self._clock.sleep(min(LONGEST_S, SETTLE_S * 2.0 ** min(self._failures - 1, 10)))
+
+    async def _nights(self) -> None:
         while True:
             day = self._grid.date_of(self._clock.now_ms()) - timedelta(days=1)
-            if done == day.isoformat():
+            if self._done == day.isoformat():
                 await self._clock.sleep_until(self._next_ms())
                 continue
             await self._clock.sleep(SETTLE_S)
             if self._clock.trust is Trust.UNKNOWN:
                 continue
-            try:
-                await self.work()
-                done = self.health.day
-                await self._store.set_state(SCOPE, "night", done)
-            except MeterkastError as error:
-                log.error("books not checked", extra={"reason": str(error)})
+            await self.work()
+            await self._store.set_state(SCOPE, "night", self.health.day)
+            self._done, self._failures, self._trouble = self.health.day, 0, ""
+
+    def _failed(self, trouble: str) -> None:
+        self._failures += 1
+        self._trouble = trouble
 
     def _next_ms(self) -> UtcMs:
         now_ms = self._clock.now_ms()
@@ -154,6 +172,7 @@ class Night:
         )
 
     async def _recall(self) -> None:
+        self._done = await self._store.get_state(SCOPE, "night")
         text = await self._store.get_state(SCOPE, "conservation")
         if text:
             told = json.loads(text)
@@ -169,6 +188,16 @@ class Night:
         """What a person should know of it."""
         found = []
         health = self.health
+        if self._trouble:
+            since = f"since the night after {self._done}" if self._done else "yet"
+            found.append(
+                Problem(
+                    severity="attention",
+                    where="books",
+                    what=f"The books were not checked to the end {since}: {self._trouble}",
+                    do="Nothing is lost; it is tried again each hour. If it stays, report it with the log.",
+                )
+            )
         if health.wrong:
             found.append(
                 Problem(

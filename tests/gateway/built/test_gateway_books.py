@@ -117,3 +117,31 @@ async def test_books_that_do_not_add_up_are_shown(site: Callable[..., Any], cloc
             await asyncio.sleep(0.01)
         task.cancel()
         assert it.gateway.night.health.wrong == 1
+
+
+@pytest.mark.parametrize("method", ["get_state", "scan", "set_state"])
+async def test_night_whose_work_fails_ends_nothing_is_shown_and_is_tried_again(
+    site: Callable[..., Any], clock: SteppedClock, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    tries: list[UtcMs] = []
+
+    def fails(*_: object) -> Any:
+        tries.append(clock.now_ms())
+        raise ZeroDivisionError("a fault in our own code")
+
+    async with site() as it:
+        await it.minutes(60 * 3)
+        clock.set(UtcMs(clock.now_ms() + DAY_MS - 3 * HOUR_MS))
+        task = asyncio.create_task(it.gateway.night.run())
+        with monkeypatch.context() as patch:
+            patch.setattr(it.store, method, fails)
+            while len(tries) < 9:
+                await asyncio.sleep(0)
+                clock.pass_ms(10_000)
+        assert not task.done()
+        assert "The books were not checked to the end yet: internal error: ZeroDivision" in it.problems()
+        assert tries[-1] - tries[-2] >= 3600_000, "less and less often"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await nights(it)
+        assert "books" not in it.problems()

@@ -146,7 +146,7 @@ class Keeper:
         ends = [end for lengths in closed.values() for end in lengths.values()]
         unclosed_ms = self._boots.unclosed_from(max(ends, default=UtcMs(-1)))
         if ends:
-            await self._replaying.replay(closed, min(ends), unclosed_ms)
+            await self._replaying.replay(closed, unclosed_ms)
         await self._boots.explain_unclosed()
         await self.beginning.begin()
 

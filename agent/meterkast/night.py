@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from meterkast.model.errors import MeterkastError
 from meterkast.model.time import HOUR_MS, MINUTE_MS, Grid, UtcMs
@@ -45,6 +47,7 @@ class Night:
 
     Args:
         announce: Called with the uplinks that have something to send again.
+        samples_days: For how long samples are kept: what is older cannot be checked.
 
     Attributes:
         health: What came of it, for the page.
@@ -58,6 +61,8 @@ class Night:
         device_id: str,
         uplinks: Mapping[str, Uplink],
         announce: Callable[[set[str]], None],
+        *,
+        samples_days: int,
     ) -> None:
         self._store = store
         self._grid = grid
@@ -66,6 +71,8 @@ class Night:
         self._uplinks = uplinks
         self._announce = announce
         self.health = BooksHealth()
+        self._samples_days = samples_days
+        self._checked: list[tuple[str, str]] = []
         self._done: str | None = None
         self._failures = 0
         self._trouble = ""
@@ -108,7 +115,7 @@ class Night:
         return at_ms if at_ms > now_ms else UtcMs(end_ms + AT_MS)
 
     async def work(self) -> None:
-        """Look for rows that the card changed, check yesterday, seal what is over, ask the platforms.
+        """Look for rows that the card changed, check what was not yet, seal what is over, ask the platforms.
 
         Raises:
             StorageError: The database refused.
@@ -120,9 +127,31 @@ class Night:
         await self._reconcile()
 
     async def _conserve(self) -> None:
+        wrong, first = 0, ""
+        for day in await self._due():
+            await self._check(day)
+            wrong, first = wrong + self.health.wrong, first or self.health.first
+            await self._clock.sleep(STEP_S)
+        self.health = replace(self.health, wrong=wrong, first=first)
+
+    async def _due(self) -> list[date]:
+        """Yesterday, and the days before it that were missed and whose samples are kept."""
+        from meterkast.proof.checked_days import days_from
+
+        yesterday = self._grid.date_of(self._clock.now_ms()) - timedelta(days=1)
+        if self.health.day:
+            first = date.fromisoformat(self.health.day) + timedelta(days=1)
+        else:
+            first_ms = await self._store.books.first_ms()
+            first = yesterday if first_ms is None else self._grid.date_of(first_ms)
+        # Not the oldest day that has samples: part of it is gone.
+        kept = yesterday - timedelta(days=max(0, self._samples_days - 2))
+        return list(days_from(min(yesterday, max(first, kept)), yesterday))
+
+    async def _check(self, day: date) -> None:
+        from meterkast.proof.checked_days import with_day
         from meterkast.proof.conservation import check
 
-        day = self._grid.date_of(self._clock.now_ms()) - timedelta(days=1)
         found = await check(self._store, self._grid, *self._grid.day(day))
         if found.wrongs:
             log.error("books do not add up", extra={"day": day.isoformat(), "wrong": found.wrongs})
@@ -133,6 +162,8 @@ class Night:
             wrong=found.wrongs,
             first=found.wrong[0] if found.wrong else "",
         )
+        whole = not found.unchecked
+        self._checked = with_day(self._checked, day) if whole else self._checked
         told = {
             "day": day.isoformat(),
             "rows": found.rows,
@@ -141,10 +172,10 @@ class Night:
             "wrong": found.wrongs,
             "sentences": found.wrong,
         }
-        await self._store.set_state(SCOPE, "conservation", json.dumps(told))
-        if found.wrongs:
+        if found.wrongs or not whole:
             # It stays to be read in the report, also when the nights after it were good.
             await self._store.set_state(SCOPE, f"conservation {day.isoformat()}", json.dumps(told))
+        await self._store.set_state(SCOPE, "conservation", json.dumps({**told, "checked": self._checked}))
 
     async def _seal(self) -> None:
         from meterkast.proof.sealing import seal_next
@@ -162,13 +193,8 @@ class Night:
         if again:
             log.warning("sent again", extra={"items": sum(one.again for one in answers)})
             self._announce(again)
-        self.health = BooksHealth(
-            day=self.health.day,
-            rows=self.health.rows,
-            unchecked=self.health.unchecked,
-            wrong=self.health.wrong,
-            first=self.health.first,
-            lacking=tuple(f"{one.uplink} {one.stream}" for one in lacking(answers)),
+        self.health = replace(
+            self.health, lacking=tuple(f"{one.uplink} {one.stream}" for one in lacking(answers))
         )
 
     async def _recall(self) -> None:
@@ -176,6 +202,7 @@ class Night:
         text = await self._store.get_state(SCOPE, "conservation")
         if text:
             told = json.loads(text)
+            self._checked = [(first, last) for first, last in told["checked"]]
             self.health = BooksHealth(
                 day=told["day"],
                 rows=told["rows"],
@@ -203,7 +230,7 @@ class Night:
                 Problem(
                     severity="problem",
                     where="books",
-                    what=f"{health.wrong} half-hours of {health.day} do not agree with the readings: "
+                    what=f"{health.wrong} half-hours up to {health.day} do not agree with the readings: "
                     f"{health.first}",
                     do="Keep the database as it is, and send it with `meterkast report` to who maintains "
                     "this gateway.",

@@ -153,6 +153,20 @@ class DoubtPart(Frozen, frozen=True):
     detail: str
 
 
+class ChecksPart(Frozen, frozen=True):
+    """Which days were worked out again from the samples; each day of the month that was owed is in one.
+
+    Attributes:
+        found: Days on which something did not agree, or not all had samples.
+        agree: First and last day of those that agree.
+        not_checked: First and last day of those that were not checked: their samples were gone, or not yet.
+    """
+
+    found: tuple[dict[str, Any], ...]  # Any: JSON, as night.py keeps it
+    agree: tuple[tuple[str, str], ...]
+    not_checked: tuple[tuple[str, str], ...]
+
+
 class Body(Frozen, frozen=True):
     """All of it.
 
@@ -165,7 +179,7 @@ class Body(Frozen, frozen=True):
         rows: Canonical rows that no seal of this report shows: of other lengths, or sealed later.
         damaged: [length, end, property, revision] of rows that are not as they were written.
         closed: [property, length, end in ms]: how far each is closed.
-        reconcile, conservation: What came of the nightly checks.
+        reconcile, checks: What came of the nightly checks.
     """
 
     month: str
@@ -187,7 +201,7 @@ class Body(Frozen, frozen=True):
     clock: tuple[ClockPart, ...]
     doubts: tuple[DoubtPart, ...]
     reconcile: tuple[dict[str, Any], ...]  # Any: JSON, as proof/reconcile.py keeps it
-    conservation: tuple[dict[str, Any], ...]  # Any: JSON, as night.py keeps it
+    checks: ChecksPart
     rows: tuple[str, ...]
     damaged: tuple[tuple[int, int, int, int], ...]
     closed: tuple[tuple[int, int, int], ...]

@@ -78,6 +78,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "day": ("Day", "Dag"),
     "rows": ("Half-hours compared", "Halfuren vergeleken"),
     "unchecked": ("Without samples", "Zonder metingen"),
+    "not checked": ("Not checked against the samples", "Niet met de metingen vergeleken"),
     "wrong": ("Wrong", "Fout"),
     "seals": ("Seals of the days", "Zegels van de dagen"),
     "digest": ("SHA-256", "SHA-256"),

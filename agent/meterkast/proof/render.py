@@ -227,8 +227,16 @@ class Wording:
                 str(one["wrong"]),
                 "; ".join(one["sentences"]),
             ]
-            for one in self._body.conservation
+            for one in self._body.checks.found
         ]
+        for ranges, word in (
+            (self._body.checks.agree, "agrees"),
+            (self._body.checks.not_checked, "not checked"),
+        ):
+            for first, last in ranges:
+                days = first if first == last else f"{first} – {last}"
+                rows.append([days, "", "", "", self._words[word]])
+        rows.sort()
         return self._table("checks", "day rows unchecked wrong detail", rows)
 
     def _seals(self) -> Table:

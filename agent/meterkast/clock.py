@@ -95,9 +95,10 @@ class SystemClock:
     def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None:
         self._look()  # it must not be believed before the system's clock was heard
         seen_ms = seen_ns // 1_000_000
-        self._keeper.hear(Source.METER, meter, (stamp_ms, stamp_ms), seen_ms)
+        heard = self._keeper.hear(Source.METER, meter, (stamp_ms, stamp_ms), seen_ms)
         self._keeper.judge(seen_ms)
-        if self._feed is not None:
+        # What is not believed here would come back as the system's clock, and be believed.
+        if self._feed is not None and heard and self._keeper.agrees(Source.METER, meter):
             ago_ns = self._machine.boot_ns() - seen_ns
             self._feed.send(stamp_ms, self._machine.wall_ns() - ago_ns, seen_ns)
 

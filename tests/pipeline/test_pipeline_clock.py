@@ -353,7 +353,7 @@ def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
     path = tmp_path / "chrony.sock"
     clock = machine.clock(feed=ChronyFeed(str(path)))
     stamps(clock, machine, 2_000, count=3)
-    assert clock.refused == {"meter's time: chrony does not take it": 3}
+    assert clock.refused == {"meter's time: chrony does not take it": 2}, "the first is not believed yet"
     assert [record.message for record in caplog.records if "chrony" in record.message] == [
         "chrony does not take the meter's time"
     ]
@@ -372,6 +372,32 @@ def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
         stamps(clock, machine, count=3_000)
     assert clock.trust is Trust.METER
     assert "chrony takes the meter's time again" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["stopped", "too early", "a year ahead", "contradicted"])
+def test_chrony_is_not_told_a_time_that_is_not_believed(machine: Machine, tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "chrony.sock"
+    feed = ChronyFeed(str(path))
+    clock = machine.clock(feed=feed)
+    clock.recall([Boot(id="boot-0", first_ms=0, last_ms=0, offset_ms=START - HOUR_MS, trust="trusted")])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as chrony:
+        chrony.bind(str(path))
+        chrony.setblocking(False)
+        if wrong == "contradicted":
+            machine.good = True
+            stamps(clock, machine, HOUR_MS, count=9)
+        elif wrong == "stopped":
+            for _ in range(9):
+                machine.passes(10)
+                clock.offer(START, machine.boot, "p1")
+        else:
+            stamps(clock, machine, -DAY_MS if wrong == "too early" else 365 * DAY_MS, count=9)
+        with pytest.raises(BlockingIOError):
+            chrony.recv(100)
+        if wrong != "contradicted":
+            stamps(clock, machine, count=3)
+            assert chrony.recv(100)
+    feed.close()
 
 
 async def test_waiting_ends_when_its_time_has_passed_though_the_clock_was_ahead(

@@ -93,13 +93,17 @@ class Timekeeper:
         likely = least_ms <= self._wall_ms <= least_ms + CEILING_MS
         return (self._wall_ms if likely else least_ms) - self._started_ms
 
-    def hear(self, kind: Source, name: str, utc_ms: tuple[int, int], at_ms: int) -> None:
-        """A source says what time it was, as an interval, at a time since the machine's start."""
+    def hear(self, kind: Source, name: str, utc_ms: tuple[int, int], at_ms: int) -> bool:
+        """A source says what time it was, as an interval, at a time since the machine's start.
+
+        Returns:
+            Whether that can be.
+        """
         low_ms, high_ms = utc_ms
         if high_ms < self.floor_ms:
             # Said once as a source that cannot be right, not as one that disagrees.
             self.refused[f"{kind.value}: earlier than the last trusted time"] += 1
-            return
+            return False
         witness = self._witnesses.setdefault((kind, name), Witness(kind, name))
         unsteady = witness.unsteady
         witness.hear(low_ms - at_ms, high_ms - at_ms, at_ms)
@@ -107,6 +111,12 @@ class Timekeeper:
             self.refused[f"{kind.value}: its clock stood still or jumped"] += 1
         if kind is Source.KERNEL and self._kernel_since_ms is None:
             self._kernel_since_ms = at_ms
+        return True
+
+    def agrees(self, kind: Source, name: str) -> bool:
+        """Whether that source is one of those the time is known by, and nobody contradicts."""
+        known = self.trust is not Trust.UNKNOWN and not self.dispute
+        return known and any((one.kind, one.name) == (kind, name) for one in self._verdict.believed)
 
     def judge(self, at_ms: int) -> None:
         """Look at all that was said, and follow it."""

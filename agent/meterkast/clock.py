@@ -47,19 +47,25 @@ class SystemClock:
         machine: Its clocks.
         built_ms: It is later than that.
         feed: Where chrony is to be told the meter's time.
+        brief: For a command; see `Timekeeper`.
     """
 
     speed = 1.0
 
     def __init__(
-        self, machine: Machine | None = None, *, built_ms: UtcMs = BUILT_MS, feed: ChronyFeed | None = None
+        self,
+        machine: Machine | None = None,
+        *,
+        built_ms: UtcMs = BUILT_MS,
+        feed: ChronyFeed | None = None,
+        brief: bool = False,
     ) -> None:
         self._machine = machine or Machine()
         self._feed = feed
         self._asked_ns: int | None = None
         self.boot_id = self._machine.boot_id
         wall_ms = self._machine.wall_ns() // 1_000_000
-        self._keeper = Timekeeper(self.boot_id, self._at_ms(), wall_ms, built_ms)
+        self._keeper = Timekeeper(self.boot_id, self._at_ms(), wall_ms, built_ms, brief=brief)
 
     def now_ms(self) -> UtcMs:
         self._look()

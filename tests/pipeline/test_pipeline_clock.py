@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import meterkast.clock as clocks
 import meterkast.timing.machine as machines
+from meterkast.cli.recalled import recalled_clock
 from meterkast.clock import SystemClock
 from meterkast.model.boot import Boot
 from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs, iso_utc
 from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
 from meterkast.timing.chrony import ChronyFeed
+from meterkast_buffer.store import open_store
 
 from .machine import BUILT, SECOND_NS, START, Machine
 
@@ -398,6 +402,28 @@ def test_chrony_is_not_told_a_time_that_is_not_believed(machine: Machine, tmp_pa
             stamps(clock, machine, count=3)
             assert chrony.recv(100)
     feed.close()
+
+
+@pytest.mark.parametrize("ahead_ms", [-HOUR_MS, 0, 400 * DAY_MS])
+async def test_command_shows_what_the_gateway_knows_else_the_likely_time(
+    machine: Machine, tmp_path: Path, ahead_ms: int
+) -> None:
+    store = await open_store(tmp_path / "meterkast.db")
+    known = Boot(id="boot-0", first_ms=0, last_ms=0, offset_ms=START, trust="trusted")
+    await store.keep(Keep(now_ms=START, boot=known))
+    machine.utc_ns += ahead_ms * 1_000_000
+    unknown = await recalled_clock(store, machine)  # type: ignore[arg-type]  # it has all that is asked
+    assert unknown.now_ms() == max(START, START + ahead_ms)
+    assert unknown.trust is Trust.UNKNOWN
+    machine.good = True
+    synchronised_now = await recalled_clock(store, machine)  # type: ignore[arg-type]
+    believed = Trust.UNKNOWN if ahead_ms < 0 else Trust.TRUSTED
+    assert synchronised_now.trust is believed
+    assert synchronised_now.now_ms() == max(START, START + ahead_ms)
+    await store.keep(Keep(now_ms=START, boot=replace(known, id="boot-1", offset_ms=START - 5_000)))
+    same_boot = await recalled_clock(store, machine)  # type: ignore[arg-type]
+    assert same_boot.now_ms() == START - 5_000 + machine.boot // 1_000_000
+    await store.close()
 
 
 async def test_waiting_ends_when_its_time_has_passed_though_the_clock_was_ahead(

@@ -38,6 +38,8 @@ class Timekeeper:
         at_ms: Time since the machine's start, now.
         wall_ms: What the system's clock shows, right or not; shown until the time is known.
         floor_ms: When this release was made: it is later than that.
+        brief: For a command, which is over in seconds and closes nothing: a synchronised system clock counts
+            at once, and while the time is unknown the system's clock is shown however far ahead it is.
 
     Attributes:
         trust: How far the time can be relied on.
@@ -47,7 +49,10 @@ class Timekeeper:
         floor_ms: It is later than that: the release, and what was trusted last.
     """
 
-    def __init__(self, boot_id: str, at_ms: int, wall_ms: int, floor_ms: UtcMs) -> None:
+    def __init__(
+        self, boot_id: str, at_ms: int, wall_ms: int, floor_ms: UtcMs, *, brief: bool = False
+    ) -> None:
+        self._brief = brief
         self.trust = Trust.UNKNOWN
         self.dispute = ""
         self.refused: Counter[str] = Counter()
@@ -90,7 +95,7 @@ class Timekeeper:
     def _provisional_ms(self) -> int:
         """What is shown until the time is known: the system's clock where that may be right."""
         least_ms = max(self.floor_ms, self._known_ms or 0)
-        likely = least_ms <= self._wall_ms <= least_ms + CEILING_MS
+        likely = least_ms <= self._wall_ms and (self._brief or self._wall_ms <= least_ms + CEILING_MS)
         return (self._wall_ms if likely else least_ms) - self._started_ms
 
     def hear(self, kind: Source, name: str, utc_ms: tuple[int, int], at_ms: int) -> bool:
@@ -136,7 +141,7 @@ class Timekeeper:
             self.refused[reason] += 1
             return
         alone = len(verdict.believed) == 1 and verdict.believed[0].kind is Source.KERNEL
-        if alone and at_ms - (self._kernel_since_ms or 0) < SETTLE_MS:
+        if alone and not self._brief and at_ms - (self._kernel_since_ms or 0) < SETTLE_MS:
             return
         self._course = Course(verdict.offset_ms)
         self._gained(verdict, at_ms)

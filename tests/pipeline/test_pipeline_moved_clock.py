@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 import meterkast.clock as clocks
+from meterkast.model.errors import StorageError
 from meterkast.model.time import HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.ports.clock import Trust
 from meterkast.ports.store import Keep
+from meterkast.proof.gathering import Site, gather
+from meterkast.proof.render import Wording, as_text
 from meterkast_buffer.store import open_store
 
 from .machine import SECOND_NS, Machine
+from .sites import GRID
 from .test_pipeline_keeping import House
 
 
@@ -67,3 +71,36 @@ async def test_readings_are_kept_each_minute_though_the_clock_was_wrong_until_th
         at for one in [x async for x in house.store.samples(UtcMs(0))] for table in one for at in table.times
     ]
     assert all(abs(at - machine.true_ms()) <= 11 * MINUTE_MS for at in times)
+
+
+async def test_move_of_the_time_is_kept_for_the_report(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuses(*_: object) -> None:
+        raise StorageError("the disk is full", hint="Free space.")
+
+    machine = Machine()
+    clock = machine.clock()
+    house.clock = clock  # type: ignore[assignment]  # the gateway's own, here
+    await house.start()
+
+    async def minutes(count: int, off_ms: int) -> None:
+        for _ in range(count):
+            machine.passes(60)
+            clock.offer(UtcMs(machine.true_ms() + off_ms), machine.boot, "p1")
+            await house.keeper.flush()
+
+    await minutes(30, HOUR_MS)
+    assert clock.trust is Trust.METER
+    machine.good = True
+    clock.told(machine.true_ms(), machine.boot, machine.boot, "far")
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store, "set_state", refuses)
+        await minutes(2, HOUR_MS)
+    assert abs(clock.now_ms() - machine.true_ms()) < 1_000
+    await minutes(20, HOUR_MS)
+    whose = Site(name="Here", zone="Europe/Amsterdam", device="mk", grid=GRID, samples_days=30)
+    report = await gather(house.store, whose, "2026-03", clock.now_ms())
+    (stretch,) = report.clock
+    assert stretch.moved_ms is not None
+    assert round(stretch.moved_ms / MINUTE_MS) == -60
+    assert 28 <= stretch.duration_ms / MINUTE_MS <= 31
+    assert "-60" in as_text(Wording(report, "en").shown("fingerprint"))

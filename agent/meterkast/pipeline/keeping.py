@@ -34,6 +34,7 @@ from meterkast.pipeline.closing import Closed, Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.meters import Meters
+from meterkast.pipeline.moves import Moves
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
@@ -108,6 +109,7 @@ class Keeper:
         )
         self.tariffs = Tariffs()
         self._boots = Boots(store, clock, intake, outages)
+        self._moves = Moves(store, clock)
         self.reach = Reach(store, clock, outages, self.meters)
         self.orders = Orders(store, clock)
         self._resuming = Resuming(store, grid)
@@ -216,6 +218,7 @@ class Keeper:
         async with self._lock:
             if self._boots.due:
                 await self._learn()
+            await self._moves.look()
             untimed = self._boots.untimed()
             frames = self._unfed + self._intake.take()
             self._unfed = []

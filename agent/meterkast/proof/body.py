@@ -138,11 +138,18 @@ class SealPart(Frozen, frozen=True):
 
 
 class ClockPart(Frozen, frozen=True):
-    """A boot whose time was never known."""
+    """A boot whose time was never known, or a stretch after which the time was moved.
+
+    Attributes:
+        after_ms, before_ms: It lies between these; of a move by the time as it was then.
+        duration_ms: How long it lasted.
+        moved_ms: By how much the time was moved then; None where it had not been known.
+    """
 
     after_ms: int | None
     before_ms: int
     duration_ms: int
+    moved_ms: int | None = None
 
 
 class DoubtPart(Frozen, frozen=True):

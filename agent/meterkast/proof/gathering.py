@@ -195,11 +195,19 @@ def _epoch(one: Epoch) -> EpochPart:
 
 
 async def _clock(store: BookedStore, after_ms: UtcMs, until_ms: UtcMs) -> tuple[ClockPart, ...]:
-    found = await store.clock_episodes(after_ms, until_ms)
-    return tuple(
+    found = [
         ClockPart(after_ms=one.after_ms, before_ms=one.before_ms, duration_ms=one.duration_ms)
-        for one in found
-    )
+        for one in await store.clock_episodes(after_ms, until_ms)
+    ]
+    moves = await store.get_state("clock", "moves")
+    for one in json.loads(moves) if moves else ():
+        since_ms, end_ms, by_ms = one["after_ms"], one["before_ms"], one["by_ms"]
+        # By the time as it was, or as it was found to be.
+        if max(end_ms, end_ms + by_ms) > after_ms and min(since_ms, since_ms + by_ms) < until_ms:
+            found.append(
+                ClockPart(after_ms=since_ms, before_ms=end_ms, duration_ms=end_ms - since_ms, moved_ms=by_ms)
+            )
+    return tuple(found)
 
 
 async def _doubts(store: BookedStore, after_ms: UtcMs) -> tuple[DoubtPart, ...]:

@@ -65,7 +65,11 @@ _WORDS: dict[str, tuple[str, str]] = {
     "old": ("Last reading before", "Laatste stand ervoor"),
     "new": ("First reading after", "Eerste stand erna"),
     "signed": ("Signed off by", "Afgetekend door"),
-    "clock": ("Times without a known clock", "Perioden zonder bekende klok"),
+    "clock": (
+        "Times without a known clock, or with a wrong one",
+        "Perioden zonder bekende klok, of met een verkeerde",
+    ),
+    "moved": ("Then moved by (minutes)", "Daarna verzet (minuten)"),
     "lasted": ("Lasted (minutes)", "Duurde (minuten)"),
     "doubts": ("Doubts about the storage", "Twijfels over de opslag"),
     "when": ("When", "Wanneer"),

@@ -180,7 +180,15 @@ class Gateway:
             for driver in drivers
             if (network := getattr(driver, "network", None)) is not None
         }
-        self.night = Night(store, grid, clock, own_id, self.uplinks, self._announce)
+        self.night = Night(
+            store,
+            grid,
+            clock,
+            own_id,
+            self.uplinks,
+            self._announce,
+            samples_days=config.storage.samples_days,
+        )
         self.examiner = Examiner(
             site=config.site.name,
             zone=config.site.time_zone,

@@ -16,8 +16,9 @@ from meterkast import __released__
 from meterkast.config.sections import ClockSettings
 from meterkast.model.boot import Boot
 from meterkast.model.time import UtcMs, parse_iso
-from meterkast.ports.clock import SourceStatus, Trust
+from meterkast.ports.clock import Clock, SourceStatus, Trust
 from meterkast.timing.chrony import ChronyFeed
+from meterkast.timing.course import GENTLE_MS
 from meterkast.timing.evidence import Source
 from meterkast.timing.machine import Machine, no_rtc
 from meterkast.timing.timekeeper import Timekeeper
@@ -46,19 +47,25 @@ class SystemClock:
         machine: Its clocks.
         built_ms: It is later than that.
         feed: Where chrony is to be told the meter's time.
+        brief: For a command; see `Timekeeper`.
     """
 
     speed = 1.0
 
     def __init__(
-        self, machine: Machine | None = None, *, built_ms: UtcMs = BUILT_MS, feed: ChronyFeed | None = None
+        self,
+        machine: Machine | None = None,
+        *,
+        built_ms: UtcMs = BUILT_MS,
+        feed: ChronyFeed | None = None,
+        brief: bool = False,
     ) -> None:
         self._machine = machine or Machine()
         self._feed = feed
         self._asked_ns: int | None = None
         self.boot_id = self._machine.boot_id
         wall_ms = self._machine.wall_ns() // 1_000_000
-        self._keeper = Timekeeper(self.boot_id, self._at_ms(), wall_ms, built_ms)
+        self._keeper = Timekeeper(self.boot_id, self._at_ms(), wall_ms, built_ms, brief=brief)
 
     def now_ms(self) -> UtcMs:
         self._look()
@@ -94,9 +101,10 @@ class SystemClock:
     def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None:
         self._look()  # it must not be believed before the system's clock was heard
         seen_ms = seen_ns // 1_000_000
-        self._keeper.hear(Source.METER, meter, (stamp_ms, stamp_ms), seen_ms)
+        heard = self._keeper.hear(Source.METER, meter, (stamp_ms, stamp_ms), seen_ms)
         self._keeper.judge(seen_ms)
-        if self._feed is not None:
+        # What is not believed here would come back as the system's clock, and be believed.
+        if self._feed is not None and heard and self._keeper.agrees(Source.METER, meter):
             ago_ns = self._machine.boot_ns() - seen_ns
             self._feed.send(stamp_ms, self._machine.wall_ns() - ago_ns, seen_ns)
 
@@ -140,9 +148,23 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        # In steps: the time may be learned or moved while we wait.
-        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(left_ms / 1000, 30))
+        await _sleep_until(self, at_ms, self.longest_s)
+
+    @property
+    def longest_s(self) -> float:
+        """After how long a wait looks again whether the time was learned or moved."""
+        return 30.0
+
+
+async def _sleep_until(clock: Clock, at_ms: UtcMs, longest_s: float) -> None:
+    meant_ms = clock.boot_ns() // 1_000_000 + at_ms - clock.now_ms()
+    while (left_ms := at_ms - clock.now_ms()) > 0:
+        meant_left_ms = meant_ms - clock.boot_ns() // 1_000_000
+        if meant_left_ms <= 0:
+            if left_ms > GENTLE_MS:
+                return  # the clock was ahead, by minutes or by months: who waits has to look at it anew
+            meant_left_ms = left_ms
+        await asyncio.sleep(min(left_ms, meant_left_ms, longest_s * clock.speed * 1000) / 1000 / clock.speed)
 
 
 def system_clock(settings: ClockSettings) -> SystemClock:
@@ -248,5 +270,4 @@ class FastClock(Undisputed):
         await asyncio.sleep(seconds / self.speed)
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110 - the clock may be moved meanwhile
-            await asyncio.sleep(min(left_ms / 1000 / self.speed, 1.0))
+        await _sleep_until(self, at_ms, 1.0)

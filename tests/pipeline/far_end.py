@@ -33,19 +33,24 @@ class VirtualClock(Undisputed):
     def __init__(self) -> None:
         super().__init__()
         self._now_ms = int(START)
+        self._off_ms = 0
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self.busy: Callable[[], bool] = lambda: False
         self.trust = Trust.TRUSTED
 
     def now_ms(self) -> UtcMs:
-        return UtcMs(self._now_ms)
+        return UtcMs(self._now_ms + self._off_ms)
 
     def boot_ns(self) -> int:
         return (self._now_ms - START) * 1_000_000
 
     def utc_of(self, boot_ns: int) -> UtcMs:
-        return UtcMs(START + boot_ns // 1_000_000)
+        return UtcMs(START + self._off_ms + boot_ns // 1_000_000)
+
+    def set_by(self, off_ms: int) -> None:
+        """It finds out that it is so much later than it said; no time passes by that."""
+        self._off_ms += off_ms
 
     def offer(self, stamp_ms: UtcMs, seen_ns: int, meter: str = "") -> None: ...
 
@@ -53,11 +58,11 @@ class VirtualClock(Undisputed):
         return limit_ms
 
     async def sleep(self, seconds: float) -> None:
-        await self.sleep_until(UtcMs(self._now_ms + -int(-seconds * 1000 // 1)))
+        await self.sleep_until(UtcMs(self.now_ms() + -int(-seconds * 1000 // 1)))
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (at_ms, next(self._numbers), woken))
+        heapq.heappush(self._sleepers, (at_ms - self._off_ms, next(self._numbers), woken))
         await woken
 
     async def settle(self) -> None:

@@ -132,6 +132,39 @@ async def test_database_that_refuses_when_the_time_is_learned_loses_nothing(
     assert times == [until(minute) for minute in range(1, 64)]
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_database_that_stops_reading_while_what_got_its_time_is_closed_loses_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stopped: bool
+) -> None:
+    house.clock.trust = Trust.UNKNOWN
+    await house.start(wash="Washer")
+    await house.meter("Washer")
+    await house.minutes(100)
+    house.clock.trust = Trust.TRUSTED
+    blocks, failing = house.store.blocks, True
+
+    async def fails(first: int, last: int) -> AsyncIterator[Any]:
+        number = 0
+        async for one in blocks(first, last):
+            number += 1
+            if number > 40 and failing:
+                raise StorageError("the card does not answer", hint="Replace it.")
+            yield one
+
+    monkeypatch.setattr(house.store, "blocks", fails)
+    await house.minutes(15)
+    assert await values(house) == [30], "the first that were not read wait, and so does all that follows"
+    assert "not closed yet" in caplog.text
+    if stopped:
+        await house.keeper.finish()
+        await house.start(wash="Washer")
+    failing = False
+    await house.minutes(10)
+    assert await values(house) == [30, 60, 90, 120]
+    times = [at async for frames in house.store.samples(START) for one in frames for at in one.times]
+    assert times == [until(minute) for minute in range(1, 126)]
+
+
 async def test_what_is_known_of_a_boot_is_kept_every_ten_minutes_and_at_a_stop(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +202,9 @@ def test_clock_says_what_is_wrong_and_what_to_do() -> None:
         ("meter p1", -300.0, "outvoted"),
         ("system clock", 0.0, "followed"),
     ]
+    closed = clock_problems(clock, meters=True, closed_ms=UtcMs(clock.now_ms() + 61 * MINUTE_MS))[0]
+    assert closed.what.startswith("Half-hours are closed until 2026-03-10T16:01:00Z already")
+    assert clock_problems(clock, meters=True, closed_ms=UtcMs(clock.now_ms() + HOUR_MS)) == [outvoted]
     clock.dispute = "Clocks disagree: one says so, another so."
     (known,) = clock_problems(clock, meters=True)
     assert known.severity == "problem"

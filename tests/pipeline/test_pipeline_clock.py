@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import meterkast.clock as clocks
 import meterkast.timing.machine as machines
+from meterkast.cli.recalled import recalled_clock
 from meterkast.clock import SystemClock
 from meterkast.model.boot import Boot
 from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs, iso_utc
 from meterkast.ports.clock import Trust
+from meterkast.ports.store import Keep
 from meterkast.timing.chrony import ChronyFeed
+from meterkast_buffer.store import open_store
 
 from .machine import BUILT, SECOND_NS, START, Machine
+
+AHEAD_MS = 3650 * DAY_MS
 
 
 @pytest.fixture
@@ -110,7 +116,7 @@ def test_meter_that_stands_still_is_not_believed(machine: Machine) -> None:
     assert clock.refused == {"meter: its clock stood still or jumped": 19}
 
 
-def test_what_is_earlier_than_the_release_or_the_last_known_time_is_refused_and_counted(
+def test_what_is_earlier_than_the_release_or_the_last_trusted_time_is_refused_and_counted(
     machine: Machine,
 ) -> None:
     clock = machine.clock()
@@ -121,8 +127,8 @@ def test_what_is_earlier_than_the_release_or_the_last_known_time_is_refused_and_
     machine.passes(60)
     assert clock.trust is Trust.UNKNOWN
     assert clock.refused == {
-        "meter: earlier than the last known time": 3,
-        "system clock: earlier than the last known time": 1,
+        "meter: earlier than the last trusted time": 3,
+        "system clock: earlier than the last trusted time": 1,
     }
     assert clock.now_ms() >= START - HOUR_MS
 
@@ -135,6 +141,68 @@ def test_meter_alone_that_is_a_year_ahead_of_the_last_known_time_waits_for_anoth
     assert "meter: months ahead of the last known time, and nobody confirms it" in clock.refused
     date(clock, machine, 365 * DAY_MS)
     assert clock.trust is Trust.TRUSTED, "the gateway lay in a drawer for a year"
+
+
+def after_ten_years_ahead(machine: Machine) -> list[Boot]:
+    """The first boot ever, in which only a meter spoke that is ten years ahead; the machine starts again."""
+    first = machine.clock()
+    first.recall([])
+    stamps(first, machine, AHEAD_MS)
+    assert first.trust is Trust.METER
+    return [started_again(machine, first)]
+
+
+def started_again(machine: Machine, clock: SystemClock) -> Boot:
+    boot = clock.record(stopping=True)
+    machine.boot_id += " and the next"
+    return boot
+
+
+def test_time_that_only_a_meter_said_gives_way_to_the_right_time_after_a_start(machine: Machine) -> None:
+    past = after_ten_years_ahead(machine)
+    machine.good = True
+    alone = machine.clock()
+    alone.recall(past)
+    assert alone.trust is Trust.UNKNOWN
+    machine.passes(31)
+    assert alone.trust is Trust.TRUSTED
+    assert abs(alone.now_ms() - machine.true_ms()) <= 1
+    corrected = machine.clock()
+    corrected.recall(past)
+    stamps(corrected, machine)
+    assert corrected.trust is Trust.TRUSTED
+    assert abs(corrected.now_ms() - machine.true_ms()) <= 1
+    past.append(started_again(machine, corrected))
+    machine.good = False
+    later = machine.clock()
+    later.recall(past)
+    stamps(later, machine)
+    assert later.trust is Trust.METER, "what was trusted since counts, not what the meter said before"
+
+
+def test_meter_that_stays_ten_years_ahead_is_disputed_and_outvoted(machine: Machine) -> None:
+    past = after_ten_years_ahead(machine)
+    machine.good = True
+    clock = machine.clock()
+    clock.recall(past)
+    stamps(clock, machine, AHEAD_MS, count=6)
+    assert clock.trust is Trust.UNKNOWN
+    assert "Clocks disagree" in clock.dispute
+    date(clock, machine)
+    assert (clock.trust, clock.dispute) == (Trust.TRUSTED, "")
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1
+
+
+def test_meter_alone_that_is_earlier_than_it_was_waits_for_another(machine: Machine) -> None:
+    past = after_ten_years_ahead(machine)
+    clock = machine.clock()
+    clock.recall(past)
+    stamps(clock, machine, count=4)
+    assert clock.trust is Trust.UNKNOWN
+    assert "meter: earlier than the last known time, and nobody confirms it" in clock.refused
+    date(clock, machine)
+    assert clock.trust is Trust.TRUSTED
+    assert abs(clock.now_ms() - machine.true_ms()) <= 1_000
 
 
 @pytest.mark.parametrize("off_ms", [61_000, -61_000, HOUR_MS, 5 * 366 * DAY_MS])
@@ -289,7 +357,7 @@ def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
     path = tmp_path / "chrony.sock"
     clock = machine.clock(feed=ChronyFeed(str(path)))
     stamps(clock, machine, 2_000, count=3)
-    assert clock.refused == {"meter's time: chrony does not take it": 3}
+    assert clock.refused == {"meter's time: chrony does not take it": 2}, "the first is not believed yet"
     assert [record.message for record in caplog.records if "chrony" in record.message] == [
         "chrony does not take the meter's time"
     ]
@@ -308,6 +376,89 @@ def test_chrony_is_told_the_meters_time_and_reading_goes_on_without_it(
         stamps(clock, machine, count=3_000)
     assert clock.trust is Trust.METER
     assert "chrony takes the meter's time again" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["stopped", "too early", "a year ahead", "contradicted"])
+def test_chrony_is_not_told_a_time_that_is_not_believed(machine: Machine, tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "chrony.sock"
+    feed = ChronyFeed(str(path))
+    clock = machine.clock(feed=feed)
+    clock.recall([Boot(id="boot-0", first_ms=0, last_ms=0, offset_ms=START - HOUR_MS, trust="trusted")])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as chrony:
+        chrony.bind(str(path))
+        chrony.setblocking(False)
+        if wrong == "contradicted":
+            machine.good = True
+            stamps(clock, machine, HOUR_MS, count=9)
+        elif wrong == "stopped":
+            for _ in range(9):
+                machine.passes(10)
+                clock.offer(START, machine.boot, "p1")
+        else:
+            stamps(clock, machine, -DAY_MS if wrong == "too early" else 365 * DAY_MS, count=9)
+        with pytest.raises(BlockingIOError):
+            chrony.recv(100)
+        if wrong != "contradicted":
+            stamps(clock, machine, count=3)
+            assert chrony.recv(100)
+    feed.close()
+
+
+@pytest.mark.parametrize("ahead_ms", [-HOUR_MS, 0, 400 * DAY_MS])
+async def test_command_shows_what_the_gateway_knows_else_the_likely_time(
+    machine: Machine, tmp_path: Path, ahead_ms: int
+) -> None:
+    store = await open_store(tmp_path / "meterkast.db")
+    known = Boot(id="boot-0", first_ms=0, last_ms=0, offset_ms=START, trust="trusted")
+    await store.keep(Keep(now_ms=START, boot=known))
+    machine.utc_ns += ahead_ms * 1_000_000
+    unknown = await recalled_clock(store, machine)  # type: ignore[arg-type]  # it has all that is asked
+    assert unknown.now_ms() == max(START, START + ahead_ms)
+    assert unknown.trust is Trust.UNKNOWN
+    machine.good = True
+    synchronised_now = await recalled_clock(store, machine)  # type: ignore[arg-type]
+    believed = Trust.UNKNOWN if ahead_ms < 0 else Trust.TRUSTED
+    assert synchronised_now.trust is believed
+    assert synchronised_now.now_ms() == max(START, START + ahead_ms)
+    await store.keep(Keep(now_ms=START, boot=replace(known, id="boot-1", offset_ms=START - 5_000)))
+    same_boot = await recalled_clock(store, machine)  # type: ignore[arg-type]
+    assert same_boot.now_ms() == START - 5_000 + machine.boot // 1_000_000
+    await store.close()
+
+
+async def test_waiting_ends_when_its_time_has_passed_though_the_clock_was_ahead(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = machine.clock()
+    began, slept = machine.boot, 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal slept
+        machine.passes(seconds)
+        if (slept := slept + 1) == 2:
+            stamps(clock, machine, -2 * HOUR_MS)
+
+    monkeypatch.setattr(clocks.asyncio, "sleep", sleep)
+    await clock.sleep_until(UtcMs(clock.now_ms() + 100_000))
+    monkeypatch.undo()
+    assert clock.trust is Trust.METER
+    assert 100 <= (machine.boot - began) / SECOND_NS <= 101
+
+
+async def test_waiting_is_not_cut_short_by_the_drift_of_the_crystal(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = synchronised(machine)
+
+    async def sleep(seconds: float) -> None:
+        machine.passes(seconds)
+        machine.utc_ns -= int(seconds * 100_000)  # it is 100 ppm fast
+
+    monkeypatch.setattr(clocks.asyncio, "sleep", sleep)
+    at_ms = UtcMs(clock.now_ms() + 3_600_000)
+    await clock.sleep_until(at_ms)
+    monkeypatch.undo()
+    assert 0 <= clock.now_ms() - at_ms <= 1
 
 
 async def test_waiting_until_an_instant_notices_that_the_clock_was_set(

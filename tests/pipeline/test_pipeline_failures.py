@@ -10,10 +10,11 @@ import pytest
 
 import meterkast.pipeline.breaker as breaker_module
 from meterkast.model.errors import MisconfiguredError
+from meterkast.model.time import DAY_MS
 from meterkast.pipeline.backoff import Backoff
 from meterkast.pipeline.breaker import CAP_S, PROBE_FIRST_S, PROBE_S
 
-from .far_end import Bench, down, names
+from .far_end import START, Bench, down, names, refused
 
 
 async def test_platform_that_is_down_is_tried_with_growing_waits_and_loses_nothing(bench: Bench) -> None:
@@ -87,6 +88,21 @@ async def test_one_stream_in_trouble_does_not_hold_up_the_others(bench: Bench) -
     await bench.clock.pass_s(CAP_S)
     assert bench.taken("bad") == names(5)
     assert bench.delivery.stream_state("bad").paused == ""
+
+
+@pytest.mark.parametrize("error", [down(), MisconfiguredError("wrong password", hint="."), refused()])
+async def test_clock_that_is_set_back_does_not_make_a_platform_wait_longer(
+    bench: Bench, error: Exception
+) -> None:
+    bench.platform.answer = lambda *_: error
+    await bench.put("m1", "a", at_ms=START - 2 * DAY_MS)
+    await bench.start()
+    bench.platform.answer = lambda *_: None
+    bench.clock.set_by(-DAY_MS)
+    await bench.clock.pass_s(1)
+    assert bench.taken("m1") == []
+    await bench.clock.pass_s(60)
+    assert bench.taken("m1") == ["a"]
 
 
 async def test_two_streams_that_fail_in_a_row_open_the_breaker_for_all(bench: Bench) -> None:

@@ -105,7 +105,7 @@ class House(KeptSite):
             supervisors=[],
             deliveries={},
             networks={},
-            night=Night(self.store, GRID, self.clock, "mk-test", {}, lambda _: None),
+            night=Night(self.store, GRID, self.clock, "mk-test", {}, lambda _: None, samples_days=30),
         )
         return examiner.snapshot().refused
 

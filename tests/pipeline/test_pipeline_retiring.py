@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from meterkast.config.decoding import decode
 from meterkast.config.sections import Limit
 from meterkast.model.epoch import Break
 from meterkast.model.errors import ConfigError
-from meterkast.model.half_hour import Cause
+from meterkast.model.half_hour import Cause, HalfHour
 from meterkast.model.product import Medium
-from meterkast.model.time import HOUR_MS, UtcMs
+from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.pipeline.meter_desk import RetireOrder
+from meterkast.pipeline.recent import KEPT_MS
 
 from .meter_house import MeterHouse, Platform, register
 
@@ -140,3 +144,30 @@ async def test_register_that_began_again_in_a_long_silence_is_seen_after_a_resta
         one.split("=")[1] for one in await house.sent("on") if "silent" not in one and "off" not in one
     ]
     assert [int(one) for one in numbers] == sorted(int(one) for one in numbers), "it never falls"
+
+
+async def test_start_long_after_a_retirement_takes_up_no_more_than_any_other(
+    house: MeterHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_up: list[HalfHour] = []
+    half_hours = house.store.half_hours
+
+    async def watched(*of: Any, **more: Any) -> Sequence[HalfHour]:
+        found = await half_hours(*of, **more)
+        taken_up.extend(found)
+        return found
+
+    monkeypatch.setattr(house.store, "half_hours", watched)
+    house.meter("E", 1000)
+    house.meter("G", 2000, Medium.GAS)
+    await house.start(Platform("p", "electricity/import_total", continues=True))
+    await house.show("E", "G")
+    await house.minutes(70)
+    await house.show("E")
+    await house.desk.retire(RetireOrder(meter="G"))
+    await house.minutes(12 * 60)
+    await house.start()
+    assert len({one.end_ms for one in taken_up}) <= KEPT_MS / HALF_HOUR_MS + 1
+    before = len(await house.sent("p"))
+    await house.minutes(60)
+    assert len(await house.sent("p")) == before + 2

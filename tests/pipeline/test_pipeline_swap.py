@@ -8,12 +8,12 @@ import pytest
 
 from meterkast.model.epoch import Break
 from meterkast.model.errors import RefusedError, StorageError
-from meterkast.model.half_hour import State
+from meterkast.model.half_hour import HalfHour, State
 from meterkast.model.product import Medium
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs, iso_utc
 
 from .meter_house import POWER_NOW, MeterHouse, Platform, register
-from .sites import until
+from .sites import START, until
 
 REAL = "electricity/import_total"
 
@@ -304,3 +304,27 @@ async def test_new_meter_without_the_bound_register_is_said_to_wait(house: Meter
     await house.minutes(20)
     told = await house.swap("OLD", "NEW", dry=True)
     assert "waits, for the new meter has no import_t1" in told
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+async def test_database_that_cannot_be_read_when_streams_go_on_costs_nothing(
+    house: MeterHouse, monkeypatch: pytest.MonkeyPatch, put_back: bool
+) -> None:
+    async def refuses(*_: object, **__: object) -> list[HalfHour]:
+        raise StorageError("the disk failed", hint="Replace the card.")
+
+    await swapped(house, 40, gap=5)
+    await house.minutes(100)
+    monkeypatch.setattr(house.store, "half_hours", refuses)
+    if put_back:
+        await house.show("OLD")
+    else:
+        await house.swap("OLD", "NEW")
+    await house.minutes(3)
+    assert [len(await house.sent(one)) for one in ("on", "shown")] == [1, 1]
+    monkeypatch.undo()
+    await house.minutes(5)
+    assert [len(await house.sent(one)) for one in ("on", "shown")] == [5, 5]
+    assert house.problems() == []
+    times = [at async for frames in house.store.samples(START) for one in frames for at in one.times]
+    assert len(times) == 40 + 100 + 8, "also what was read in that minute"

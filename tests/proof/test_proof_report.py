@@ -59,7 +59,8 @@ async def full(site: Site) -> Body:
     await site.store.set_state(
         "proof",
         "conservation",
-        '{"day":"2026-10-31","rows":48,"unchecked":0,"registers":1,"wrong":0,"sentences":[]}',
+        '{"day":"2026-10-31","rows":48,"unchecked":0,"registers":1,"wrong":0,"sentences":[],'
+        '"checked":[["2026-09-01","2026-10-12"],["2026-10-15","2026-10-31"]]}',
     )
     swap = Epoch(
         property_id=REGISTER,
@@ -95,6 +96,9 @@ async def full(site: Site) -> Body:
                 "The meter was swapped",
                 "J. de Vries",
                 "7 sent again",
+                "2026-10-01 – 2026-10-12",
+                "2026-10-13 – 2026-10-14",
+                "Not checked against the samples",
                 "Refused",
             ],
         ),

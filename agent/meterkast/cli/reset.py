@@ -55,7 +55,7 @@ async def _test(settings: Settings) -> int:
 async def _show(config: Config, settings: Settings, path: Path | None) -> list[str]:
     grid = Grid(zone(config.site.time_zone))
     if path is None:
-        site = Site(device_id="mk-example", grid=grid, now_ms=SystemClock().now_ms())
+        site = Site(device_id="mk-example", grid=grid, now_ms=SystemClock(brief=True).now_ms())
         return await show(settings, site, _nothing, _nothing)
     from meterkast.cli.recalled import recalled_clock
     from meterkast_buffer.store import open_store

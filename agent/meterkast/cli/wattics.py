@@ -34,22 +34,23 @@ def run(args: argparse.Namespace) -> int:
     """
     config, settings = section(args.config, "wattics", Settings)
     if args.action == "test":
-        return asyncio.run(_test(config, settings))
+        return asyncio.run(_test(config, settings, kept(config)))
     for line in asyncio.run(_show(config, settings, kept(config))):
         print(line)
     return 0
 
 
-async def _test(config: Config, settings: Settings) -> int:
+async def _test(config: Config, settings: Settings, path: Path | None) -> int:
+    from meterkast.cli.recalled import recalled_ms
     from meterkast.uplinks.wattics.check import check  # the only part that needs aiohttp
 
-    return tell(await check(settings, zone(config.site.time_zone), SystemClock().now_ms()))
+    return tell(await check(settings, zone(config.site.time_zone), await recalled_ms(path)))
 
 
 async def _show(config: Config, settings: Settings, path: Path | None) -> list[str]:
     where = zone(config.site.time_zone)
     if path is None:
-        return await show(settings, where, SystemClock().now_ms(), _nothing)
+        return await show(settings, where, SystemClock(brief=True).now_ms(), _nothing)
     from meterkast.cli.recalled import recalled_clock
     from meterkast_buffer.store import open_store
 

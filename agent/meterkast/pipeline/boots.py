@@ -7,7 +7,8 @@ is known they get their time in one transaction, and are closed block by block, 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from meterkast.model.boot import Boot
 from meterkast.model.clock_episode import ClockEpisode
@@ -39,7 +40,8 @@ class Boots:
         self._recorded: Boot | None = None
         self._earlier: Boot | None = None
         self._past: list[Boot] = []
-        self._behind: AsyncIterator[Sequence[Frames]] | None = None
+        self._behind: Callable[[], AsyncIterator[Sequence[Frames]]] | None = None
+        self._through = 0
         self._behind_ms: UtcMs | None = None
 
     async def load(self) -> None:
@@ -73,8 +75,10 @@ class Boots:
                 first_ms = UtcMs(boot.offset_ms + boot.first_ms)
                 self._outages.ran(first_ms, boot.last_utc_ms)
                 since.append(max(first_ms, closed_ms))
-        self._behind_ms = min(since, default=None)
-        return self._behind_ms
+        self._behind_ms = since_ms = min(since, default=None)
+        if since_ms is not None:
+            self._behind = partial(self._since, since_ms)
+        return since_ms
 
     async def explain_unclosed(self) -> None:
         """Boots without a time before those: what `learn` told the run that ended.
@@ -85,11 +89,23 @@ class Boots:
         if self._behind_ms is not None:
             self._place(await self._episodes(), self._behind_ms)
 
-    def behind(self) -> AsyncIterator[Sequence[Frames]] | None:
-        """Blocks that got their time and are not closed yet; once."""
-        behind, self._behind = self._behind, None
-        since_ms, self._behind_ms = self._behind_ms, None
-        return behind if since_ms is None else self._since(since_ms)
+    async def behind(self) -> AsyncIterator[Sequence[Frames]]:
+        """Blocks that got their time and are not closed yet; again from where the database refused to go on.
+
+        Until it is through nothing else may be kept: it would be among them.
+
+        Raises:
+            StorageError: The database refused.
+        """
+        if self._behind is None:
+            return
+        number = 0
+        async for frames in self._behind():
+            number += 1
+            if number > self._through:
+                self._through = number
+                yield frames
+        self._behind, self._through = None, 0
 
     async def _since(self, since_ms: UtcMs) -> AsyncIterator[Sequence[Frames]]:
         async for frames in self._store.samples(UtcMs(since_ms - 1)):
@@ -125,7 +141,8 @@ class Boots:
         self._intake.resume()
         if last >= first:
             log.info("readings timed", extra={"blocks": last - first + 1})
-            self._behind = self._store.blocks(first, last)
+            # Where blocks of an earlier run wait, these follow them.
+            self._behind = self._behind or partial(self._store.blocks, first, last)
 
     def _explain(self, boot: Boot, episodes: Sequence[ClockEpisode]) -> None:
         """Which part of what was not read is not the gateway's absence."""

@@ -44,7 +44,7 @@ class Breaker:
     Attributes:
         state: "idle", "sending", "waiting" or "paused".
         detail, hint: What happened last, and what to do; empty when all is well.
-        retry_at_ms: Nothing is sent before this.
+        retry_boot_ms: Nothing is sent before this, in ms of CLOCK_BOOTTIME: the clock may be set meanwhile.
         failures: Since the start.
     """
 
@@ -61,7 +61,7 @@ class Breaker:
         self._backoff = Backoff(BASE_S, CAP_S, random)
         self._failed_streams: set[str] = set()
         self._probes = 0
-        self.retry_at_ms = UtcMs(0)
+        self.retry_boot_ms = 0
         self.state = "idle"
         self.detail = ""
         self.hint = ""
@@ -89,16 +89,15 @@ class Breaker:
     def failed(self, name: str, state: StreamState, error: NotDeliveredError) -> None:
         """A stream did not deliver: it waits, and maybe the whole uplink."""
         self.failures += 1
-        now_ms = self._clock.now_ms()
         wait_s = state.backoff.next_s(error.retry_after_s or 0.0)
-        state.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
+        state.retry_boot_ms = self.after(wait_s)
         state.trouble = str(error), error.hint
         self._failed_streams.add(name)
         first = not self.detail
         # One stream alone is the whole uplink as far as anyone can tell.
         if len(self._failed_streams) > 1 or len(self._streams) == 1 or error.retry_after_s:
             uplink_s = self._backoff.next_s(error.retry_after_s or 0.0)
-            self.retry_at_ms = UtcMs(now_ms + int(uplink_s * 1000))
+            self.retry_boot_ms = self.after(uplink_s)
         self.say("waiting", str(error), error.hint)
         level = logging.WARNING if first else logging.DEBUG
         log.log(level, "not delivered", extra={"uplink": self._uplink, "stream": name, "reason": str(error)})
@@ -106,16 +105,15 @@ class Breaker:
     def misconfigured(self, state: StreamState, error: MisconfiguredError) -> None:
         """A person has to act: the uplink pauses, or the stream where it is only that."""
         self.failures += 1
-        now_ms = self._clock.now_ms()
         if error.stream is None:
             wait_s = PROBE_S if self._probes else PROBE_FIRST_S
             self._probes += 1
-            self.retry_at_ms = state.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
+            self.retry_boot_ms = state.retry_boot_ms = self.after(wait_s)
             self.say("paused", str(error), error.hint)
         else:
             wait_s = PROBE_S if state.probes else PROBE_FIRST_S
             state.probes += 1
-            state.retry_at_ms = UtcMs(now_ms + int(wait_s * 1000))
+            state.retry_boot_ms = self.after(wait_s)
             state.paused, state.hint = str(error), error.hint
         log.error(
             "paused",
@@ -134,5 +132,14 @@ class Breaker:
             log.exception("delivery failed", extra={"uplink": self._uplink}, exc_info=error)
             self.say("waiting", str(internal(error)), internal(error).hint)
         wait_s = self._backoff.next_s(1.0)
-        self.retry_at_ms = UtcMs(self._clock.now_ms() + int(wait_s * 1000))
+        self.retry_boot_ms = self.after(wait_s)
         return wait_s
+
+    @property
+    def retry_at_ms(self) -> UtcMs | None:
+        """When it tries again, by the clock as it is; None where all is well."""
+        return self._clock.utc_of(self.retry_boot_ms * 1_000_000) if self.detail else None
+
+    def after(self, wait_s: float) -> int:
+        """So much later than now, in ms of CLOCK_BOOTTIME."""
+        return self._clock.boot_ns() // 1_000_000 + int(wait_s * 1000)

@@ -106,6 +106,10 @@ class Closing:
         over = end_ms + self._grace_ms <= self._now_ms
         return over and retired_ms is not None and (closed_ms is None or closed_ms >= retired_ms)
 
+    def newest_end_ms(self) -> UtcMs:
+        """The newest end that is closed of anything; -1 where nothing is."""
+        return max((end for lengths in self._closed.values() for end in lengths.values()), default=UtcMs(-1))
+
     def newest_ms(self, property_id: PropertyId) -> UtcMs:
         """When the newest reading in memory was measured; -1 before the first."""
         return self._series[property_id].minutes.newest_ms

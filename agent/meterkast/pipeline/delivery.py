@@ -83,7 +83,7 @@ class Delivery:
         self.delivered = 0
         self.last_acknowledged_ms: UtcMs | None = None
         self.last_receipt = ""
-        self._asked_ms: UtcMs | None = None
+        self._asked_boot_ms: int | None = None
 
     def announce(self) -> None:
         """There are new items, or a setting changed: look now."""
@@ -152,28 +152,28 @@ class Delivery:
         if self._clock.trust is Trust.UNKNOWN or self._clock.dispute:
             unknown = "The time is not known yet, so nothing is sent."
             self.breaker.say("waiting", self._clock.dispute or unknown, "It goes on by itself.")
-            if self._asked_ms is None or not 0 <= now_ms - self._asked_ms < ASK_S * 1000:
-                self._asked_ms = now_ms
+            boot_ms = self._boot_ms()
+            if self._asked_boot_ms is None or boot_ms - self._asked_boot_ms >= ASK_S * 1000:
+                self._asked_boot_ms = boot_ms
                 await self.uplink.ask_time()
             return CLOCK_S
         if self._doubt_until_ms is None:
             # Acknowledgements are not flushed one by one: after a power cut any of these may be there.
             self._doubt_until_ms = now_ms
-        if self.breaker.retry_at_ms > now_ms:
-            return (self.breaker.retry_at_ms - now_ms) / 1000
-        ready = [name for name in backlog if self._ready_ms(name) <= now_ms]
+        if (wait_ms := self.breaker.retry_boot_ms - self._boot_ms()) > 0:
+            return wait_ms / 1000
+        ready = [name for name in backlog if self._wait_ms(name) <= 0]
         if ready:
             if self.breaker.detail:
                 # After a failure one batch of one stream tries the way first.
-                ready.sort(key=self._ready_ms)
+                ready.sort(key=self._wait_ms)
                 await self._deliver_stream(ready[0], share_s=0.0)
             else:
                 await self._deliver_streams(ready)
             return 0.0
         if self.breaker.state == "sending":
             self.breaker.say("idle")
-        soonest = min(self._ready_ms(name) for name in backlog)
-        return max(0.05, (soonest - now_ms) / 1000)
+        return max(0.05, min(map(self._wait_ms, backlog)) / 1000)
 
     def _backlog(self) -> list[str]:
         found = [
@@ -185,9 +185,13 @@ class Delivery:
             self._streams.setdefault(name, StreamState(Backoff(BASE_S, CAP_S, self._random)))
         return sorted(found)
 
-    def _ready_ms(self, name: str) -> UtcMs:
+    def _wait_ms(self, name: str) -> int:
+        """For how long a stream waits yet; not above 0 where it does not."""
         state = self._streams[name]
-        return max(state.retry_at_ms, state.due_ms)
+        return max(state.retry_boot_ms - self._boot_ms(), state.due_ms - self._clock.now_ms())
+
+    def _boot_ms(self) -> int:
+        return self._clock.boot_ns() // 1_000_000
 
     async def _deliver_streams(self, names: list[str]) -> None:
         """Deliver streams in turns, so that as many as may be are always under way."""
@@ -198,8 +202,7 @@ class Delivery:
             while turns and loop.time() < until_s and self._may_send():
                 name = turns.begin()
                 await self._deliver_stream(name, TURN_S)
-                now_ms = self._clock.now_ms()
-                turns.end(name, [each for each in self._backlog() if self._ready_ms(each) <= now_ms])
+                turns.end(name, [each for each in self._backlog() if self._wait_ms(each) <= 0])
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(max(1, self.uplink.parallel), len(names))):
@@ -253,7 +256,7 @@ class Delivery:
 
     def _may_send(self) -> bool:
         # A platform's answer may have told that the time is in dispute.
-        return self.breaker.retry_at_ms <= self._clock.now_ms() and not self._clock.dispute
+        return self.breaker.retry_boot_ms <= self._boot_ms() and not self._clock.dispute
 
     async def _next_batch(self, name: str, state: StreamState) -> list[Item]:
         now_ms = self._clock.now_ms()
@@ -266,7 +269,7 @@ class Delivery:
             state.page = list(await self._store.pending(self.uplink.name, name, most))
         if not state.page:
             # Should the count of what is pending ever be wrong, this must not become a busy loop.
-            state.due_ms = UtcMs(now_ms + 1000)
+            state.retry_boot_ms = self.breaker.after(1.0)
             return []
         due_ms = UtcMs(self.uplink.due_ms(state.page[0].at_ms) + self._slot_ms)
         if due_ms > now_ms:

@@ -123,7 +123,9 @@ class Examiner:
         problems = tuple(
             replace(problem, what=_ended(problem.what), do=_ended(problem.do))
             for problem in (
-                *clock_problems(self._clock, meters=self._reads_p1()),
+                *clock_problems(
+                    self._clock, meters=self._reads_p1(), closed_ms=self._closing.newest_end_ms()
+                ),
                 *self._driver_problems(drivers, now_ms),
                 *self._products.problems(products, settled=self._settled(now_ms), now_ms=now_ms),
                 *self._meters.problems(),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from meterkast.model.time import HOUR_MS, UtcMs, iso_utc
 from meterkast.pipeline.health import Problem, SourceHealth
 from meterkast.ports.clock import Clock, SourceStatus, Trust
 
+NOTHING = UtcMs(-1)
 
-def clock_problems(clock: Clock, *, meters: bool) -> list[Problem]:
+
+def clock_problems(clock: Clock, *, meters: bool, closed_ms: UtcMs = NOTHING) -> list[Problem]:
     """What is wrong.
 
     Args:
         meters: Whether any meter is read that tells the time.
+        closed_ms: The newest end that is closed.
     """
     if clock.dispute:
         known = clock.trust is not Trust.UNKNOWN
@@ -32,7 +36,7 @@ def clock_problems(clock: Clock, *, meters: bool) -> list[Problem]:
                 + (", or wait for two telegrams of a meter whose clock is right." if meters else "."),
             )
         ]
-    return [
+    return [*_ahead(clock.now_ms(), closed_ms)] + [
         Problem(
             severity="attention",
             where="clock",
@@ -41,6 +45,19 @@ def clock_problems(clock: Clock, *, meters: bool) -> list[Problem]:
         )
         for one in clock.sources()
         if one.outvoted
+    ]
+
+
+def _ahead(now_ms: UtcMs, closed_ms: UtcMs) -> list[Problem]:
+    if closed_ms <= now_ms + HOUR_MS:
+        return []
+    return [
+        _problem(
+            f"Half-hours are closed until {iso_utc(closed_ms)} already: the time was wrong when they were. "
+            "No other is closed before then.",
+            "Where that is not within hours: stop the gateway, put its database aside and start with a new "
+            "one. docs/time.md tells more.",
+        )
     ]
 
 

@@ -77,7 +77,7 @@ class UplinkExaminer:
                     last_receipt=delivery.last_receipt,
                     delivered=delivery.delivered,
                     failures=delivery.breaker.failures,
-                    retry_at_ms=delivery.breaker.retry_at_ms if delivery.breaker.detail else None,
+                    retry_at_ms=delivery.breaker.retry_at_ms,
                     streams=tuple(streams),
                     quarantined=tuple(
                         QuarantinedItem(id=item.id, stream=item.stream, at_ms=item.at_ms, words=item.words)

@@ -8,10 +8,12 @@ go into the same transaction. What the database refuses waits in memory and is t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from meterkast.config.sections import Limit
 from meterkast.model.datatypes import Kind
+from meterkast.model.errors import StorageError
 from meterkast.model.evidence import Evidence
 from meterkast.model.product import (
     Product,
@@ -32,6 +34,7 @@ from meterkast.pipeline.closing import Closed, Closing
 from meterkast.pipeline.commissioning import Commissioning
 from meterkast.pipeline.intake import Intake
 from meterkast.pipeline.meters import Meters
+from meterkast.pipeline.moves import Moves
 from meterkast.pipeline.orders import Orders
 from meterkast.pipeline.outages import Outages
 from meterkast.pipeline.reach import Reach
@@ -44,11 +47,16 @@ from meterkast.ports.clock import Clock
 from meterkast.ports.store import Keep, Store
 from meterkast.ports.uplink import Uplink
 
+log = logging.getLogger(__name__)
+
 AFTER_MINUTE_MS = 2 * SECOND_MS
 """How long after a whole minute its transaction begins: the telegram of the boundary has arrived by then."""
 
 # A fast clock must not turn a minute's transaction into hundreds of them a second.
 _SHORTEST_REAL_S = 0.25
+
+_PATIENCE = 4 * 60
+"""Minutes for which readings wait in memory for others that cannot be read."""
 
 
 class Keeper:
@@ -101,6 +109,7 @@ class Keeper:
         )
         self.tariffs = Tariffs()
         self._boots = Boots(store, clock, intake, outages)
+        self._moves = Moves(store, clock)
         self.reach = Reach(store, clock, outages, self.meters)
         self.orders = Orders(store, clock)
         self._resuming = Resuming(store, grid)
@@ -115,6 +124,8 @@ class Keeper:
             self._replaying.recall,
         )
         self.unsaved = Unsaved(store, announce)
+        self._unfed: list[Frames] = []
+        self._unread = 0
 
     async def load(self) -> None:
         """Take up where the last run ended: what is closed and composed, and the readings since.
@@ -146,7 +157,7 @@ class Keeper:
         ends = [end for lengths in closed.values() for end in lengths.values()]
         unclosed_ms = self._boots.unclosed_from(max(ends, default=UtcMs(-1)))
         if ends:
-            await self._replaying.replay(closed, min(ends), unclosed_ms)
+            await self._replaying.replay(closed, unclosed_ms)
         await self._boots.explain_unclosed()
         await self.beginning.begin()
 
@@ -207,13 +218,17 @@ class Keeper:
         async with self._lock:
             if self._boots.due:
                 await self._learn()
+            await self._moves.look()
             untimed = self._boots.untimed()
-            frames = self._intake.take()
+            frames = self._unfed + self._intake.take()
+            self._unfed = []
             self._tell_outages()
             if self._intake.trusted_since_ms is not None:
                 # Before anything is composed of what was kept without a time.
                 await self._resuming.settle(self._clock.now_ms(), self._closing.streams)
-                await self._catch_up()
+                if not await self._catch_up():
+                    await self._hold(frames, stopping=stopping)
+                    return
             await self._feed(frames)
             closed = Closed()
             if self._intake.trusted_since_ms is not None:
@@ -245,15 +260,30 @@ class Keeper:
             return  # the database refuses; readings go on without a time until it answers
         await self._boots.learn()
 
-    async def _catch_up(self) -> None:
-        """What got its time after it was kept is closed, block by block."""
-        behind = self._boots.behind()
-        if behind is None:
+    async def _catch_up(self) -> bool:
+        """What got its time after it was kept is closed, block by block; whether all of it is."""
+        try:
+            async for frames in self._boots.behind():
+                await self._feed(frames)
+                closed = self._close(newest_of(frames))
+                await self.unsaved.write(self._transactions((), closed))
+        except StorageError as error:
+            log.error("readings that got their time not closed yet", extra={"reason": str(error)})
+            return False
+        self._unread = 0
+        return True
+
+    async def _hold(self, frames: list[Frames], *, stopping: bool) -> None:
+        """Readings whose turn comes after what could not be read wait; a stop keeps them for the next run."""
+        self._unread += 1
+        if not stopping and self._unread < _PATIENCE:
+            self._unfed = frames
             return
-        async for frames in behind:
-            await self._feed(frames)
-            closed = self._close(newest_of(frames))
-            await self.unsaved.write(self._transactions((), closed))
+        await self.unsaved.write(self._transactions(frames, Closed(), stopping=True))
+        if not stopping:
+            raise StorageError(
+                "what got its time cannot be read", hint="The next start checks the database and goes on."
+            )
 
     def _transactions(
         self,

@@ -14,6 +14,7 @@ from dataclasses import replace
 from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.epoch import Epoch
+from meterkast.model.errors import StorageError
 from meterkast.model.life import Life
 from meterkast.model.product import Product, ProductId, Property, PropertyId
 from meterkast.model.reading import Frames
@@ -241,9 +242,15 @@ class Meters:
         ]
 
     async def _go_on(self, bound: BoundStream) -> None:
-        bound.held_ms = None
         stream = bound.stream
-        await self._recall(bound.composed_ms, stream.length_ms, self.closing.all_of(stream))
+        try:
+            await self._recall(bound.composed_ms, stream.length_ms, self.closing.all_of(stream))
+        except StorageError as error:
+            # It is tried again each minute; without what was closed nothing must be composed.
+            log.error("stream waits", extra={"stream": stream.name, "reason": str(error)})
+            bound.held_ms = bound.composed_ms if bound.held_ms is None else bound.held_ms
+            return
+        bound.held_ms = None
 
     def _read_alike(self, life: Life) -> None:
         """Close the new meter at the lengths that the old one's streams ask for."""

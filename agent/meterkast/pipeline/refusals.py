@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from meterkast.model.delivery import Item, ItemId
 from meterkast.model.errors import RejectedError
-from meterkast.model.time import UtcMs
 from meterkast.pipeline.breaker import PROBE_S, Breaker
 from meterkast.pipeline.stream_state import WHOLE, StreamState
 from meterkast.ports.clock import Clock
@@ -92,7 +91,7 @@ class Refusals:
         if state.refusals + 1 < REFUSALS:
             wait_s = REFUSAL_WAITS_S[state.refusals]
             state.refusals += 1
-            state.retry_at_ms = UtcMs(self._clock.now_ms() + int(wait_s * 1000))
+            state.retry_boot_ms = self._breaker.after(wait_s)
             self._breaker.say("waiting", f"{name}: {error}", error.hint)
             return False
         item = replace(batch[0], words=error.words)
@@ -130,7 +129,7 @@ class Refusals:
 
     def _refuses_everything(self, name: str, state: StreamState, error: RejectedError) -> None:
         """Pause the uplink or the stream; another stream is tried first the next time."""
-        state.retry_at_ms = UtcMs(self._clock.now_ms() + int(PROBE_S * 1000))
+        state.retry_boot_ms = self._breaker.after(PROBE_S)
         who = self._uplink if self.probing else name
         detail = f"{who} refuses everything: {error}"
         hint = (
@@ -138,7 +137,7 @@ class Refusals:
             f"one item is tried every {int(PROBE_S / 60)} minutes."
         )
         if self.probing:
-            self._breaker.retry_at_ms = state.retry_at_ms
+            self._breaker.retry_boot_ms = state.retry_boot_ms
             self._breaker.say("paused", detail, hint)
         else:
             state.paused, state.hint = detail, hint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from meterkast.model.datatypes import Kind
 from meterkast.model.half_hour import RowKey, unreadable
@@ -36,23 +36,24 @@ class Replaying:
     async def replay(
         self,
         closed: Mapping[PropertyId, Mapping[int, UtcMs]],
-        oldest_ms: UtcMs,
         unclosed_ms: UtcMs | None,
     ) -> None:
         """Read again what was read since the open minutes began, and recall what was closed.
 
         Args:
-            closed: How far each length of each property is closed.
-            oldest_ms: The oldest of those ends.
+            closed: How far each length of each property is closed; there is one at least.
             unclosed_ms: Where readings begin that were never closed; they are left out.
 
         Raises:
             StorageError: The database cannot be read.
         """
-        # A property that no longer reports must not make every start read a year of samples again.
         newest_ms = max(end for lengths in closed.values() for end in lengths.values())
+        # The end of a retired property stands still, and what waits for days is not waited for here: neither
+        # must make every start read a year of samples and half-hours again.
+        waited_for = [end for one in self._waited_for(closed) for end in closed[one].values()]
+        oldest_ms = max(min(waited_for, default=newest_ms), newest_ms - 24 * HOUR_MS)
         fresh_ms = max(prop.description.fresh_ms for prop in self._properties.values())
-        since_ms = UtcMs(max(oldest_ms, newest_ms - 24 * HOUR_MS) - replay_ms(fresh_ms))
+        since_ms = UtcMs(oldest_ms - replay_ms(fresh_ms))
         last_ms: int = newest_ms
         await self._seed(closed, since_ms)
         async for frames in self._store.samples(since_ms):
@@ -86,6 +87,8 @@ class Replaying:
 
     async def _seed(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], since_ms: UtcMs) -> None:
         """Registers go on from their last reading before the replay, so that a break since is seen."""
-        registers = [prop_id for prop_id in closed if self._properties[prop_id].kind is Kind.REGISTER]
-        standing = [one for one in registers if not self._closing.is_retired(one)]
-        self._closing.registers.seed(await self._store.last_measured(standing, since_ms))
+        registers = [one for one in self._waited_for(closed) if self._properties[one].kind is Kind.REGISTER]
+        self._closing.registers.seed(await self._store.last_measured(registers, since_ms))
+
+    def _waited_for(self, closed: Iterable[PropertyId]) -> list[PropertyId]:
+        return [one for one in closed if not self._closing.is_retired(one)]

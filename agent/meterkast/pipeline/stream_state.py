@@ -17,7 +17,7 @@ class StreamState:
     """Where one stream is.
 
     Attributes:
-        retry_at_ms: Not before this.
+        retry_boot_ms: Not before this, in ms of CLOCK_BOOTTIME: the clock may be set meanwhile.
         limit: The largest batch; halved while looking for the item that is refused.
         narrow_until: The last item of the batch that is being halved.
         refusals: How often the oldest item was refused.
@@ -30,7 +30,7 @@ class StreamState:
     """
 
     backoff: Backoff
-    retry_at_ms: UtcMs = UtcMs(0)
+    retry_boot_ms: int = 0
     limit: int = WHOLE
     narrow_until: ItemId | None = None
     refusals: int = 0

@@ -95,4 +95,8 @@ class Clock(Protocol):
         """Wait in gateway time."""
 
     async def sleep_until(self, at_ms: UtcMs) -> None:
-        """Wait until that UTC."""
+        """Wait until that UTC.
+
+        It returns before, should the clock be set back meanwhile: once as much time has passed as was meant.
+        Who has to be on time asks for the time again.
+        """

@@ -138,11 +138,18 @@ class SealPart(Frozen, frozen=True):
 
 
 class ClockPart(Frozen, frozen=True):
-    """A boot whose time was never known."""
+    """A boot whose time was never known, or a stretch after which the time was moved.
+
+    Attributes:
+        after_ms, before_ms: It lies between these; of a move by the time as it was then.
+        duration_ms: How long it lasted.
+        moved_ms: By how much the time was moved then; None where it had not been known.
+    """
 
     after_ms: int | None
     before_ms: int
     duration_ms: int
+    moved_ms: int | None = None
 
 
 class DoubtPart(Frozen, frozen=True):
@@ -151,6 +158,20 @@ class DoubtPart(Frozen, frozen=True):
     at_ms: int
     kind: str
     detail: str
+
+
+class ChecksPart(Frozen, frozen=True):
+    """Which days were worked out again from the samples; each day of the month that was owed is in one.
+
+    Attributes:
+        found: Days on which something did not agree, or not all had samples.
+        agree: First and last day of those that agree.
+        not_checked: First and last day of those that were not checked: their samples were gone, or not yet.
+    """
+
+    found: tuple[dict[str, Any], ...]  # Any: JSON, as night.py keeps it
+    agree: tuple[tuple[str, str], ...]
+    not_checked: tuple[tuple[str, str], ...]
 
 
 class Body(Frozen, frozen=True):
@@ -165,7 +186,7 @@ class Body(Frozen, frozen=True):
         rows: Canonical rows that no seal of this report shows: of other lengths, or sealed later.
         damaged: [length, end, property, revision] of rows that are not as they were written.
         closed: [property, length, end in ms]: how far each is closed.
-        reconcile, conservation: What came of the nightly checks.
+        reconcile, checks: What came of the nightly checks.
     """
 
     month: str
@@ -187,7 +208,7 @@ class Body(Frozen, frozen=True):
     clock: tuple[ClockPart, ...]
     doubts: tuple[DoubtPart, ...]
     reconcile: tuple[dict[str, Any], ...]  # Any: JSON, as proof/reconcile.py keeps it
-    conservation: tuple[dict[str, Any], ...]  # Any: JSON, as night.py keeps it
+    checks: ChecksPart
     rows: tuple[str, ...]
     damaged: tuple[tuple[int, int, int, int], ...]
     closed: tuple[tuple[int, int, int], ...]

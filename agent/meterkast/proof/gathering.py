@@ -17,6 +17,7 @@ from meterkast.model.seal import Seal
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs, iso_utc
 from meterkast.proof.body import (
     Body,
+    ChecksPart,
     ClockPart,
     DoubtPart,
     EpochPart,
@@ -25,6 +26,7 @@ from meterkast.proof.body import (
     StreamPart,
 )
 from meterkast.proof.books import BookedStore
+from meterkast.proof.checked_days import days_from, holds, ranges_of
 from meterkast.proof.ledger import Ledger
 from meterkast.proof.month import month_of
 from meterkast.proof.reconcile import kept
@@ -121,7 +123,7 @@ async def gather(store: BookedStore, site: Site, month: str, now_ms: UtcMs) -> B
         reconcile=tuple(
             {name: getattr(one, name) for name in type(one).__dataclass_fields__} for one in await kept(store)
         ),
-        conservation=await _conservation(store, site.grid, after_ms, until_ms),
+        checks=await _checks(store, site.grid, channels, after_ms, until_ms, now_ms),
         rows=await _other_rows(store, channels, shown, seals, after_ms, until_ms),
         damaged=tuple((key.length_ms, key.end_ms, key.property_id, key.revision) for key in ledger.damaged),
         closed=tuple(
@@ -199,11 +201,19 @@ def _epoch(one: Epoch) -> EpochPart:
 
 
 async def _clock(store: BookedStore, after_ms: UtcMs, until_ms: UtcMs) -> tuple[ClockPart, ...]:
-    found = await store.clock_episodes(after_ms, until_ms)
-    return tuple(
+    found = [
         ClockPart(after_ms=one.after_ms, before_ms=one.before_ms, duration_ms=one.duration_ms)
-        for one in found
-    )
+        for one in await store.clock_episodes(after_ms, until_ms)
+    ]
+    moves = await store.get_state("clock", "moves")
+    for one in json.loads(moves) if moves else ():
+        since_ms, end_ms, by_ms = one["after_ms"], one["before_ms"], one["by_ms"]
+        # By the time as it was, or as it was found to be.
+        if max(end_ms, end_ms + by_ms) > after_ms and min(since_ms, since_ms + by_ms) < until_ms:
+            found.append(
+                ClockPart(after_ms=since_ms, before_ms=end_ms, duration_ms=end_ms - since_ms, moved_ms=by_ms)
+            )
+    return tuple(found)
 
 
 async def _doubts(store: BookedStore, after_ms: UtcMs) -> tuple[DoubtPart, ...]:
@@ -213,22 +223,30 @@ async def _doubts(store: BookedStore, after_ms: UtcMs) -> tuple[DoubtPart, ...]:
     )
 
 
-async def _conservation(
-    store: BookedStore, grid: Grid, after_ms: UtcMs, until_ms: UtcMs
-) -> tuple[dict[str, object], ...]:
-    """The newest check, and the days of this month that did not add up."""
-    found = {}
+async def _checks(
+    store: BookedStore,
+    grid: Grid,
+    channels: Sequence[Channel],
+    after_ms: UtcMs,
+    until_ms: UtcMs,
+    now_ms: UtcMs,
+) -> ChecksPart:
+    """Which days of this month were checked, from the first on in which anything was owed; what was found."""
     newest = await store.get_state("proof", "conservation")
-    if newest:
-        told = json.loads(newest)
-        found[told["day"]] = told
-    day_ms = after_ms
-    while day_ms < until_ms:
-        day = grid.date_of(UtcMs(day_ms + 1))
-        if text := await store.get_state("proof", f"conservation {day.isoformat()}"):
-            found[day.isoformat()] = json.loads(text)
-        day_ms = grid.day(day)[1]
-    return tuple(found[day] for day in sorted(found))
+    checked = json.loads(newest)["checked"] if newest else []
+    found, good, lacking = [], [], []
+    end_ms = min(until_ms, grid.day(grid.date_of(now_ms))[0])
+    begin_ms = max(after_ms, min((one.from_ms for one in channels), default=until_ms))
+    if begin_ms < end_ms:
+        for day in days_from(grid.date_of(UtcMs(begin_ms + 1)), grid.date_of(end_ms)):
+            text = await store.get_state("proof", f"conservation {day.isoformat()}")
+            if text:
+                found.append(json.loads(text))
+            elif holds(checked, day):
+                good.append(day)
+            else:
+                lacking.append(day)
+    return ChecksPart(found=tuple(found), agree=tuple(ranges_of(good)), not_checked=tuple(ranges_of(lacking)))
 
 
 async def _seals(

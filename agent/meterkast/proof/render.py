@@ -191,10 +191,15 @@ class Wording:
 
     def _clock(self) -> Table:
         rows = [
-            [self._at(one.after_ms), self._at(one.before_ms), str(one.duration_ms // 60_000)]
+            [
+                self._at(one.after_ms),
+                self._at(one.before_ms),
+                str(one.duration_ms // 60_000),
+                "" if one.moved_ms is None else f"{round(one.moved_ms / 60_000):+}",
+            ]
             for one in self._body.clock
         ]
-        return self._table("clock", "from until lasted", rows, 2)
+        return self._table("clock", "from until lasted moved", rows, 2)
 
     def _doubts(self) -> Table:
         rows = [[self._at(one.at_ms), one.kind, one.detail] for one in self._body.doubts]
@@ -227,8 +232,16 @@ class Wording:
                 str(one["wrong"]),
                 "; ".join(one["sentences"]),
             ]
-            for one in self._body.conservation
+            for one in self._body.checks.found
         ]
+        for ranges, word in (
+            (self._body.checks.agree, "agrees"),
+            (self._body.checks.not_checked, "not checked"),
+        ):
+            for first, last in ranges:
+                days = first if first == last else f"{first} – {last}"
+                rows.append([days, "", "", "", self._words[word]])
+        rows.sort()
         return self._table("checks", "day rows unchecked wrong detail", rows)
 
     def _seals(self) -> Table:

@@ -76,16 +76,21 @@ def _largest(live: Sequence[Witness]) -> list[list[Witness]]:
     return [group for group in groups if len(group) == most]
 
 
-def too_far_ahead(verdict: Verdict, at_ms: int, known_ms: UtcMs | None) -> bool:
-    """Whether a single coarse source says that far more time has passed than is likely.
+def unlikely(verdict: Verdict, at_ms: int, known_ms: UtcMs | None) -> str:
+    """Why a verdict is not followed before someone confirms it: a meter alone, against what was known last.
 
     Args:
         at_ms: Time since the machine's start.
-        known_ms: The last known good time; None at a first start ever.
+        known_ms: The last known time, also by a meter alone; None at a first start ever.
+
+    Returns:
+        The reason, to be counted; empty where there is none.
     """
-    return (
-        known_ms is not None
-        and len(verdict.believed) == 1
-        and verdict.trust is Trust.METER
-        and verdict.offset_ms + at_ms > known_ms + CEILING_MS
-    )
+    if known_ms is None or len(verdict.believed) != 1 or verdict.trust is not Trust.METER:
+        return ""
+    said_ms = verdict.offset_ms + at_ms
+    if said_ms < known_ms:
+        return "meter: earlier than the last known time, and nobody confirms it"
+    if said_ms > known_ms + CEILING_MS:
+        return "meter: months ahead of the last known time, and nobody confirms it"
+    return ""

@@ -17,7 +17,7 @@ from meterkast.model.time import SECOND_MS, UtcMs, iso_utc
 from meterkast.ports.clock import SourceStatus, Trust
 from meterkast.timing.course import Course
 from meterkast.timing.evidence import Source, Witness
-from meterkast.timing.judgement import AGREE_MS, CEILING_MS, Verdict, judge, too_far_ahead
+from meterkast.timing.judgement import AGREE_MS, CEILING_MS, Verdict, judge, unlikely
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +38,20 @@ class Timekeeper:
         at_ms: Time since the machine's start, now.
         wall_ms: What the system's clock shows, right or not; shown until the time is known.
         floor_ms: When this release was made: it is later than that.
+        brief: For a command, which is over in seconds and closes nothing: a synchronised system clock counts
+            at once, and while the time is unknown the system's clock is shown however far ahead it is.
 
     Attributes:
         trust: How far the time can be relied on.
         dispute: Who disagrees, in one sentence; empty while no one does.
         refused: What sources said that cannot be, by reason.
-        floor_ms: It is later than that.
+        floor_ms: It is later than that: the release, and what was trusted last.
     """
 
-    def __init__(self, boot_id: str, at_ms: int, wall_ms: int, floor_ms: UtcMs) -> None:
+    def __init__(
+        self, boot_id: str, at_ms: int, wall_ms: int, floor_ms: UtcMs, *, brief: bool = False
+    ) -> None:
+        self._brief = brief
         self.trust = Trust.UNKNOWN
         self.dispute = ""
         self.refused: Counter[str] = Counter()
@@ -65,11 +70,8 @@ class Timekeeper:
 
     def recall(self, past: Sequence[Boot]) -> None:
         """What earlier runs knew, oldest first; once, before anything is asked of it."""
-        known = [boot.last_utc_ms for boot in past if boot.last_utc_ms is not None]
-        if known:
-            self._known_ms = max(known)
-            self.floor_ms = max(self.floor_ms, self._known_ms)
         for boot in past:
+            self._recall_known(boot)
             if boot.id == self._boot.id:
                 self._boot = replace(boot, rtc_good=False)
                 if boot.offset_ms is not None:
@@ -78,18 +80,33 @@ class Timekeeper:
         if self.trust is Trust.UNKNOWN:
             self._course = Course(self._provisional_ms())
 
-    def _provisional_ms(self) -> int:
-        """What is shown until the time is known: the system's clock where it may be right, else the floor."""
-        likely = self.floor_ms <= self._wall_ms <= self.floor_ms + CEILING_MS
-        return (self._wall_ms if likely else self.floor_ms) - self._started_ms
+    def _recall_known(self, boot: Boot) -> None:
+        if (last_ms := boot.last_utc_ms) is None:
+            return
+        if boot.trust == Trust.TRUSTED:
+            # Nothing is left of what a meter alone may have said before.
+            self._known_ms = self.floor_ms = max(self.floor_ms, last_ms)
+        else:
+            # A meter may be years ahead: that is no floor for a system's clock or a platform.
+            self._known_ms = max(self._known_ms or last_ms, last_ms)
 
-    def hear(self, kind: Source, name: str, utc_ms: tuple[int, int], at_ms: int) -> None:
-        """A source says what time it was, as an interval, at a time since the machine's start."""
+    def _provisional_ms(self) -> int:
+        """What is shown until the time is known: the system's clock where that may be right."""
+        least_ms = max(self.floor_ms, self._known_ms or 0)
+        likely = least_ms <= self._wall_ms and (self._brief or self._wall_ms <= least_ms + CEILING_MS)
+        return (self._wall_ms if likely else least_ms) - self._started_ms
+
+    def hear(self, kind: Source, name: str, utc_ms: tuple[int, int], at_ms: int) -> bool:
+        """A source says what time it was, as an interval, at a time since the machine's start.
+
+        Returns:
+            Whether that can be.
+        """
         low_ms, high_ms = utc_ms
         if high_ms < self.floor_ms:
             # Said once as a source that cannot be right, not as one that disagrees.
-            self.refused[f"{kind.value}: earlier than the last known time"] += 1
-            return
+            self.refused[f"{kind.value}: earlier than the last trusted time"] += 1
+            return False
         witness = self._witnesses.setdefault((kind, name), Witness(kind, name))
         unsteady = witness.unsteady
         witness.hear(low_ms - at_ms, high_ms - at_ms, at_ms)
@@ -97,6 +114,12 @@ class Timekeeper:
             self.refused[f"{kind.value}: its clock stood still or jumped"] += 1
         if kind is Source.KERNEL and self._kernel_since_ms is None:
             self._kernel_since_ms = at_ms
+        return True
+
+    def agrees(self, kind: Source, name: str) -> bool:
+        """Whether that source is one of those the time is known by, and nobody contradicts."""
+        known = self.trust is not Trust.UNKNOWN and not self.dispute
+        return known and any((one.kind, one.name) == (kind, name) for one in self._verdict.believed)
 
     def judge(self, at_ms: int) -> None:
         """Look at all that was said, and follow it."""
@@ -112,11 +135,11 @@ class Timekeeper:
         self._dispute(dispute)
 
     def _learn(self, verdict: Verdict, at_ms: int) -> None:
-        if too_far_ahead(verdict, at_ms, self._known_ms):
-            self.refused["meter: months ahead of the last known time, and nobody confirms it"] += 1
+        if reason := unlikely(verdict, at_ms, self._known_ms):
+            self.refused[reason] += 1
             return
         alone = len(verdict.believed) == 1 and verdict.believed[0].kind is Source.KERNEL
-        if alone and at_ms - (self._kernel_since_ms or 0) < SETTLE_MS:
+        if alone and not self._brief and at_ms - (self._kernel_since_ms or 0) < SETTLE_MS:
             return
         self._course = Course(verdict.offset_ms)
         self._gained(verdict, at_ms)

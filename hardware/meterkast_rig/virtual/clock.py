@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from meterkast.clock import SystemClock
 from meterkast.model.time import UtcMs
 from meterkast.ports.clock import Trust
@@ -74,7 +72,6 @@ class VirtualMachine:
 class VirtualClock(SystemClock):
     """The gateway's own clock, on a virtual loop."""
 
-    async def sleep_until(self, at_ms: UtcMs) -> None:
-        while (left_ms := at_ms - self.now_ms()) > 0:
-            longest_s = 30.0 if self.trust is Trust.UNKNOWN else _LONGEST_S
-            await asyncio.sleep(min(left_ms / 1000, longest_s))
+    @property
+    def longest_s(self) -> float:
+        return super().longest_s if self.trust is Trust.UNKNOWN else _LONGEST_S

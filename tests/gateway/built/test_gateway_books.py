@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -89,21 +90,46 @@ async def test_each_night_the_books_are_checked_and_the_day_is_sealed(
         assert "books" not in it.problems()
 
 
+async def planted(it: Any) -> None:
+    """A half-hour gets a watt-hour too many."""
+    row = (await it.half_hours())[2]
+    wrong = replace(row, value=Quantity(row.value.whole + 1))
+
+    async def plant(connection: Any) -> None:
+        await connection.execute(
+            "UPDATE half_hours SET whole = ?, crc = ? "
+            "WHERE end_ms = ? AND property_id = ? AND length_ms = 1800000",
+            (wrong.value.whole, wrong.crc() - (1 << 31), row.end_ms, row.property_id),
+        )
+
+    await it.store.database.transact(plant)
+
+
+async def test_days_before_a_longer_absence_are_checked_after_it(
+    site: Callable[..., Any], clock: SteppedClock
+) -> None:
+    async with site() as it:
+        await it.minutes(60 * 3)
+        await planted(it)
+    clock.set(UtcMs(clock.now_ms() + 4 * DAY_MS))
+    async with site() as it:
+        await it.minutes(5)
+        await nights(it)
+        assert "do not agree with the readings" in it.problems(), "the day before the power was off"
+        told = json.loads(await it.store.get_state("proof", "conservation"))
+        assert told["checked"] == [["2026-03-10", "2026-03-13"]]
+        assert await it.store.get_state("proof", "conservation 2026-03-10")
+        clock.set(UtcMs(clock.now_ms() + DAY_MS))
+        await it.store.set_state("proof", "night", "")
+        await nights(it)
+        told = json.loads(await it.store.get_state("proof", "conservation"))
+        assert told["checked"] == [["2026-03-10", "2026-03-14"]]
+
+
 async def test_books_that_do_not_add_up_are_shown(site: Callable[..., Any], clock: SteppedClock) -> None:
     async with site() as it:
         await it.minutes(60 * 3)
-        rows = await it.half_hours()
-
-        async def plant(connection: Any) -> None:
-            row = rows[2]
-            wrong = replace(row, value=Quantity(row.value.whole + 1))
-            await connection.execute(
-                "UPDATE half_hours SET whole = ?, crc = ? "
-                "WHERE end_ms = ? AND property_id = ? AND length_ms = 1800000",
-                (wrong.value.whole, wrong.crc() - (1 << 31), row.end_ms, row.property_id),
-            )
-
-        await it.store.database.transact(plant)
+        await planted(it)
         clock.set(UtcMs(clock.now_ms() + DAY_MS - 3 * HOUR_MS))
         await nights(it)
         assert "do not agree with the readings" in it.problems()
@@ -117,3 +143,31 @@ async def test_books_that_do_not_add_up_are_shown(site: Callable[..., Any], cloc
             await asyncio.sleep(0.01)
         task.cancel()
         assert it.gateway.night.health.wrong == 1
+
+
+@pytest.mark.parametrize("method", ["get_state", "scan", "set_state"])
+async def test_night_whose_work_fails_ends_nothing_is_shown_and_is_tried_again(
+    site: Callable[..., Any], clock: SteppedClock, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    tries: list[UtcMs] = []
+
+    def fails(*_: object) -> Any:
+        tries.append(clock.now_ms())
+        raise ZeroDivisionError("a fault in our own code")
+
+    async with site() as it:
+        await it.minutes(60 * 3)
+        clock.set(UtcMs(clock.now_ms() + DAY_MS - 3 * HOUR_MS))
+        task = asyncio.create_task(it.gateway.night.run())
+        with monkeypatch.context() as patch:
+            patch.setattr(it.store, method, fails)
+            while len(tries) < 9:
+                await asyncio.sleep(0)
+                clock.pass_ms(10_000)
+        assert not task.done()
+        assert "The books were not checked to the end yet: internal error: ZeroDivision" in it.problems()
+        assert tries[-1] - tries[-2] >= 3600_000, "less and less often"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await nights(it)
+        assert "books" not in it.problems()

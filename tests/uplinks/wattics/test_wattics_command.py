@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from typing import Any
 import pytest
 
 from meterkast.cli import main
+from meterkast.model.boot import Boot
+from meterkast.model.time import parse_iso
+from meterkast.ports.store import Keep
+from meterkast.uplinks import http
+from meterkast_buffer.store import open_store
 from meterkast_rig import wattics
 
 
@@ -44,6 +50,24 @@ def test_connection_test_says_what_it_saw(
     said = capsys.readouterr()
     assert "FAIL shop-main: Wattics does not accept user and password: 401" in said.out
     assert "wrong-one" not in said.out + said.err
+
+
+def test_connection_test_reckons_with_the_time_that_the_gateway_knows(
+    tmp_path: Path, endpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def learned() -> None:
+        store = await open_store(tmp_path / "meterkast.db")
+        known = parse_iso("2046-01-15T14:30:00+01:00")
+        boot = Boot(id="earlier", first_ms=0, last_ms=0, offset_ms=known, trust="trusted")
+        await store.keep(Keep(now_ms=known, boot=boot))
+        await store.close()
+
+    asyncio.run(learned())
+    packet = b'{"id":"shop-main","tsISO8601":"2046-01-15T12:00:00.000+01:00","value":1}'
+    sent = urllib.request.Request(endpoint, packet, {"Authorization": http.basic("demo", "hunter2")})
+    urllib.request.urlopen(sent).close()
+    assert main(["wattics", "test", "--config", write(tmp_path, endpoint)]) == 0
+    assert "last packet 2046-01-15T12:00:00.000+01:00, 2 hours ago" in capsys.readouterr().out
 
 
 def test_show_marks_example_values_while_nothing_is_closed(

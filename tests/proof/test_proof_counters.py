@@ -164,6 +164,24 @@ async def test_rollover_and_what_is_doubted_are_conserved(house: MeterHouse) -> 
     assert "The counter rolled over" in text
 
 
+async def test_what_was_doubted_and_then_released_is_delivered(house: MeterHouse) -> None:
+    await house.minutes(60)
+    house.shown["OLD"]["import_total"] += 60_000_000
+    await house.minutes(1)
+    house.port = []
+    await house.minutes(31)
+    assert len(await suspects(house)) == 1
+    await house.show("OLD")
+    await house.minutes(60)
+    assert await suspects(house) == [], "released"
+    for platform in house.platforms:
+        items = await house.store.pending(platform, "m", 100)
+        await house.store.acknowledge([one.id for one in items], "200", house.clock.now_ms())
+    for channel in (await report(house)).channels:
+        assert (channel.late, channel.nothing) == (1, 0)
+        assert channel.delivered == channel.expected - channel.open
+
+
 async def suspects(house: MeterHouse) -> list[HalfHour]:
     kept = await house.store.half_hours(UtcMs(0), house.clock.now_ms())
     return [one for one in kept if one.state is State.SUSPECT]

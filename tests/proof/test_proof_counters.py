@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meterkast.model.epoch import Break
 from meterkast.model.half_hour import HalfHour, State
@@ -20,12 +21,16 @@ from meterkast.proof.body import Body
 from meterkast.proof.conservation import Conservation, check
 from meterkast.proof.gathering import Site as Whose
 from meterkast.proof.gathering import gather
+from meterkast.proof.key import public_hex
 from meterkast.proof.render import Wording, as_text
+from meterkast.proof.signed import signed
+from meterkast.proof.verify import verify
 from meterkast_buffer.store import open_store
 
 from ..pipeline.meter_house import IMPORT, MeterHouse, Platform
 from ..pipeline.sites import GRID, START, until
 
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 REAL = "electricity/import_total"
 
 
@@ -106,6 +111,23 @@ async def test_whole_life_of_a_register_is_conserved_and_told(house: MeterHouse,
     for uplink in ("on", "shown"):
         assert owed[uplink, (1,)] == (START, swapped_ms), "the old meter's channel ends"
         assert owed[uplink, (2,)] == (swapped_ms, None)
+
+
+async def test_sums_across_a_swap_are_what_both_faces_counted(house: MeterHouse) -> None:
+    await house.minutes(100)
+    await swap(house)
+    await house.minutes(70)
+    (swapped,) = [one for one in await house.store.epochs() if one.kind is Break.SWAP]
+    body = await report(house)
+    for uplink in ("on", "shown"):
+        old, new = (one.register for one in body.channels if one.uplink == uplink)
+        assert old is not None
+        assert new is not None
+        assert (old.end_ms, old.end) == (swapped.at_ms, "84001010"), "as it was signed off"
+        assert old.difference == str(84_001_010 - int(old.begin))
+        assert (new.begin_ms, new.begin) == (swapped.at_ms, "100")
+        assert new.difference == str(int(new.end) - 100)
+    assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
 
 
 async def test_meter_that_is_read_long_after_it_was_hung_owes_from_then_on(house: MeterHouse) -> None:

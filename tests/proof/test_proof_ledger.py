@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from meterkast.model.delivery import NewItem
+from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.quantity import Quantity
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.ports.store import Keep
 from meterkast.proof.body import ChannelPart
 
-from .site import GRID, OTHER, REGISTER, Site, at
+from .site import GRID, OTHER, REGISTER, Site, at, wh
 
 NEXT = {
     "2026-02": "2026-03",
@@ -198,6 +200,36 @@ async def test_a_damaged_row_is_missing_for_the_disk(site: Site) -> None:
     body = await site.report("2026-04")
     assert body.channels[0].causes == {"disk": 1}
     assert body.damaged == ((HALF_HOUR_MS, hurt, REGISTER, 0),)
+
+
+async def test_a_swap_just_after_the_month_ends_the_old_meter_in_it(site: Site) -> None:
+    begin, end = edges("2026-04")
+    hung, gone = UtcMs(at("2026-03-31T12:00") + MINUTE_MS), UtcMs(end + MINUTE_MS)
+    await site.owe(at("2026-03-31T12:00"), until_ms=end)
+    await site.fill(at("2026-03-31T12:00"), end)
+    swaps = [
+        Epoch(
+            property_id=new,
+            number=0,
+            kind=Break.SWAP,
+            at_ms=at_ms,
+            first=Quantity(first),
+            last=Quantity(last),
+            predecessor=old,
+        )
+        for old, new, at_ms, last, first in (
+            (OTHER, REGISTER, hung, 9, 8),
+            (REGISTER, OTHER, gone, wh(end) + 7, 3),
+        )
+    ]
+    await site.store.keep(Keep(now_ms=end, epochs=swaps))
+    [channel] = (await site.report("2026-04")).channels
+    assert channel.register is not None
+    assert (channel.register.begin, channel.register.begin_ms) == (str(wh(begin)), begin), (
+        "not as it was hung"
+    )
+    assert (channel.register.end, channel.register.end_ms) == (str(wh(end) + 7), gone)
+    assert channel.register.difference == str(1440 * 100 + 7)
 
 
 async def test_items_are_found_by_an_index(site: Site) -> None:

@@ -83,14 +83,14 @@ async def gather(store: BookedStore, site: Site, month: str, now_ms: UtcMs) -> B
     shown = sorted({one for channel in channels for one in channel.properties})
     epochs: dict[PropertyId, list[Epoch]] = {}
     for epoch in await store.epochs():
-        if epoch.property_id in shown:
+        if epoch.property_id in shown or epoch.predecessor in shown:
             epochs.setdefault(epoch.property_id, []).append(epoch)
     properties = await _properties(store, shown)
     registers = {PropertyId(one.id): one.unit for one in properties if one.register}
     aged_ms = UtcMs(now_ms - site.samples_days * DAY_MS)
     begins = await _begins(store, registers, after_ms)
     ledger = await ledger_of(store, site.grid, now_ms=now_ms, aged_ms=aged_ms)
-    tallies = Tallies(site.grid, registers, epochs, begins)
+    tallies = Tallies(site.grid, registers, epochs, begins, after_ms=after_ms, until_ms=until_ms)
     parts = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))
     seals = await _seals(store, site.device, shown, after_ms, until_ms)
     return Body(

@@ -179,9 +179,9 @@ class Wording:
         body = self._body
         rows = []
         for one in body.epochs:
-            if one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
+            prop = self._properties.get(one.property_id)
+            if prop is None or one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
                 continue
-            prop = self._properties[one.property_id]
             old, new = (
                 f"{text(Quantity(*number).decimal())} {prop.unit}" for number in (one.last, one.first)
             )

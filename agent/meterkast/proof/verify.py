@@ -190,7 +190,7 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
         found.wrong.append(f"Its begin and end are not those of {body.month} at {body.zone}.")
         return
     lengths = {one.length_ms for one in body.channels}
-    decimals = {number[1] for one in body.epochs for number in (one.first, one.offset)}
+    decimals = {number[1] for one in body.epochs for number in (one.first, one.offset, one.last or one.first)}
     if any(length < MINUTE_MS or DAY_MS % length for length in lengths) or any(
         not 0 <= one <= _MOST_DECIMALS for one in decimals
     ):
@@ -206,7 +206,9 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
                 kind=Break(part.kind) if part.kind in set(Break) else Break.FIRST,
                 at_ms=UtcMs(part.at_ms),
                 first=Quantity(*part.first),
+                last=None if part.last is None else Quantity(*part.last),
                 offset=Quantity(*part.offset),
+                predecessor=None if part.predecessor is None else PropertyId(part.predecessor),
             )
         )
     registers = {PropertyId(one.id): one.unit for one in body.properties if one.register}
@@ -217,9 +219,9 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
     }
     ledger = _ledger(body, rows, grid)
     try:
-        tallies = Tallies(grid, registers, epochs, begins)
+        tallies = Tallies(grid, registers, epochs, begins, after_ms=after_ms, until_ms=until_ms)
         made = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))
-    except ValueError as error:
+    except (ValueError, OverflowError, OSError) as error:  # the last two: an instant beyond any calendar
         raise RefusedError(f"the report is changed: {error}", hint="It was changed.") from error
     for said, one in zip(body.channels, made, strict=False):
         wrong = [name for name in ChannelPart.__struct_fields__ if getattr(said, name) != getattr(one, name)]

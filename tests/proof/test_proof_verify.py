@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from meterkast.cli import main
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import Cause
+from meterkast.model.half_hour import Cause, RowKey
 from meterkast.proof.key import device_key, fingerprint, key_path, public_hex
+from meterkast.proof.render import Wording, as_text
 from meterkast.proof.signed import signed
 from meterkast.proof.verify import Verdict, verify
 
@@ -235,6 +236,62 @@ async def test_a_damaged_row_breaks_its_own_day_only(site: Site) -> None:
     assert found.wrong == []
     assert len(found.notes) == 1
     assert "2026-04-02" in found.notes[0]
+
+
+async def execute(site: Site, query: str) -> None:
+    async def change(connection: object) -> None:
+        await connection.execute(query)  # type: ignore[attr-defined]
+
+    await site.store.database.transact(change)
+
+
+async def test_a_damaged_amendment_is_a_note_and_nothing_wrong(site: Site) -> None:
+    begin, end = at("2026-04-01"), at("2026-04-04")
+    late = at("2026-04-01T10:00")
+    await site.owe(begin)
+    await site.fill(begin, end)
+    await site.seal(at("2026-04-03"))
+    await site.revise(late, 5)
+    await site.seal(end)
+    await execute(site, f"UPDATE half_hours SET whole = 6 WHERE end_ms = {late} AND revision = 1")
+    body = await site.report("2026-04")
+    found = await verify(signed(body, public_hex(KEY), KEY.sign))
+    assert found.wrong == []
+    assert [one.partition(":")[0] for one in found.notes] == ["2026-04-03"]
+    assert "2026-04-03: 1 of its half-hours" in as_text(Wording(body, "en").shown("key"))
+
+
+async def test_a_damaged_reading_at_the_begin_is_named_and_nothing_wrong(site: Site) -> None:
+    begin, end = at("2026-04-01"), at("2026-04-02")
+    await site.owe(at("2026-03-31"))
+    await site.fill(at("2026-03-31"), end)
+    await site.revise(begin, 5)
+    await execute(site, f"UPDATE half_hours SET whole = 6 WHERE end_ms = {begin} AND revision = 1")
+    body = await site.report("2026-04")
+    assert body.damaged == ((1_800_000, begin, REGISTER, 1),)
+    assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_lost_row_is_a_note_where_a_doubt_names_it(site: Site, told: bool) -> None:
+    begin, end = at("2026-04-01"), at("2026-04-03")
+    gone = RowKey(1_800_000, at("2026-04-02T10:00"), REGISTER, 0)
+    await site.owe(begin)
+    await site.fill(begin, end)
+    await site.seal(end)
+    await execute(site, f"DELETE FROM half_hours WHERE end_ms = {gone.end_ms}")
+    if told:  # as a salvage writes it down
+        await execute(
+            site,
+            "INSERT INTO doubts (at_ms, kind, detail, property_id, length_ms, end_ms) "
+            f"VALUES ({end}, 'lost', '{gone}', {REGISTER}, {gone.length_ms}, {gone.end_ms})",
+        )
+    body = await site.report("2026-04")
+    found = await verify(signed(body, public_hex(KEY), KEY.sign))
+    assert found.wrong == ([] if told else ["2026-04-02: its digest is not that of what it covers."])
+    assert len(found.notes) == told
+    shown = as_text(Wording(body, "en").shown("key"))
+    assert ("is lost" if told else "2026-04-02: 48 half-hours were sealed, 47 are there") in shown
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -164,7 +164,8 @@ class Body(Frozen, frozen=True):
         status: "complete", "undelivered", "incomplete" or "empty".
         over: Whether the month was over.
         rows: Canonical rows that no seal of this report shows: of other lengths, or sealed later.
-        damaged: [length, end, property, revision] of rows that are not as they were written.
+        damaged: [length, end, property, revision] of rows that are not as they were written; also at the
+            begin.
         closed: [property, length, end in ms]: how far each is closed.
         reconcile, conservation: What came of the nightly checks.
     """

@@ -202,6 +202,11 @@ class Wording:
             [self._at(end_ms), "CRC", f"property {number}, revision {revision}, {length // 60_000} min"]
             for length, end_ms, number, revision in self._body.damaged
         ]
+        for seal in self._body.seals:
+            there = sum(rows for rows, _ in seal.parts.values())
+            short = f"{seal.count} half-hours were sealed, {there} are there" if there != seal.count else ""
+            if told := seal.broken or short:
+                rows.append([self._at(seal.until_ms), "seal", f"{seal.day}: {told}"])
         return self._table("doubts", "when kind detail", rows)
 
     def _asked(self) -> Table:

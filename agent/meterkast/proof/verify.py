@@ -212,10 +212,12 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
             )
         )
     registers = {PropertyId(one.id): one.unit for one in body.properties if one.register}
+    begin = Intervals(UtcMs(after_ms - 1), after_ms)
+    unknown = {key.property_id for one in body.damaged if begin.hold(key := RowKey(*one))}
     begins = {
         row.property_id: row
         for key, row in sorted(rows.items())
-        if key.end_ms == after_ms and key.length_ms == HALF_HOUR_MS and row.property_id in registers
+        if begin.hold(key) and row.property_id in registers and row.property_id not in unknown
     }
     ledger = _ledger(body, rows, grid)
     try:

@@ -223,7 +223,7 @@ async def test_a_row_changed_in_the_database_after_its_day_was_sealed_is_found(s
 
 async def test_a_damaged_row_breaks_its_own_day_only(site: Site) -> None:
     begin, end = at("2026-04-01"), at("2026-04-04")
-    await site.owe(begin)
+    await site.owe(begin, until_ms=end)
     await site.fill(begin, end)
     await site.seal(end)
 
@@ -248,7 +248,7 @@ async def execute(site: Site, query: str) -> None:
 async def test_a_damaged_amendment_is_a_note_and_nothing_wrong(site: Site) -> None:
     begin, end = at("2026-04-01"), at("2026-04-04")
     late = at("2026-04-01T10:00")
-    await site.owe(begin)
+    await site.owe(begin, until_ms=end)
     await site.fill(begin, end)
     await site.seal(at("2026-04-03"))
     await site.revise(late, 5)
@@ -272,11 +272,42 @@ async def test_a_damaged_reading_at_the_begin_is_named_and_nothing_wrong(site: S
     assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
 
 
+@pytest.mark.parametrize(
+    ("sealed", "notes"),
+    [
+        ("2026-05-01", []),
+        ("2026-04-30", ["1 days that were over have no seal (2026-04-30)"]),
+        ("2026-04-01", ["30 days that were over have no seal (2026-04-01 to 2026-04-30)"]),
+    ],
+)
+async def test_days_that_were_never_sealed_are_told(site: Site, sealed: str, notes: list[str]) -> None:
+    begin, end = at("2026-04-01"), at("2026-05-01")
+    await site.owe(begin)
+    await site.fill(begin, end)
+    await site.seal(at(sealed))
+    found = await verify(signed(await site.report("2026-04"), public_hex(KEY), KEY.sign))
+    assert found.wrong == []
+    assert [one.partition(":")[0] for one in found.notes] == notes
+
+
+async def test_half_hours_that_were_made_after_the_last_seal_are_told(site: Site) -> None:
+    begin, end = at("2026-04-01"), at("2026-05-01")
+    await site.owe(begin)
+    await site.fill(begin, end)
+    await site.seal(end)
+    await site.revise(at("2026-04-30T10:00"), 5)
+    found = await verify(signed(await site.report("2026-04"), public_hex(KEY), KEY.sign))
+    assert found.wrong == []
+    assert [one.partition(",")[0] for one in found.notes] == [
+        "1 half-hours were made after their day was sealed"
+    ]
+
+
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_lost_row_is_a_note_where_a_doubt_names_it(site: Site, told: bool) -> None:
     begin, end = at("2026-04-01"), at("2026-04-03")
     gone = RowKey(1_800_000, at("2026-04-02T10:00"), REGISTER, 0)
-    await site.owe(begin)
+    await site.owe(begin, until_ms=end)
     await site.fill(begin, end)
     await site.seal(end)
     await execute(site, f"DELETE FROM half_hours WHERE end_ms = {gone.end_ms}")

@@ -137,6 +137,43 @@ def _seal(seal: SealPart, shown: set[PropertyId], found: Verdict) -> None:
         found.wrong.append(f"{seal.day}: its digest is not that of what it covers.")
 
 
+def _unsealed(body: Body, grid: Grid, found: Verdict) -> None:
+    """What of the report no seal holds: days that were over, and half-hours of days that are sealed."""
+    bare = []
+    day_ms, until_ms = UtcMs(body.after_ms), min(body.until_ms, body.now_ms)
+    while day_ms < until_ms:
+        day = grid.date_of(UtcMs(day_ms + 1))
+        end_ms = grid.day(day)[1]
+        owed = any(
+            one.from_ms < end_ms and (one.until_ms is None or one.until_ms > day_ms) for one in body.channels
+        )
+        if owed and end_ms <= until_ms and not _sealed(body, end_ms):
+            bare.append(day.isoformat())
+        day_ms = end_ms
+    if bare:
+        span = bare[0] if len(bare) == 1 else f"{bare[0]} to {bare[-1]}"
+        found.notes.append(
+            f"{len(bare)} days that were over have no seal ({span}): only the signature holds them."
+        )
+    known = [_row(text, "rows") for text in body.rows]
+    later = sum(
+        1
+        for row in known
+        if row.length_ms == HALF_HOUR_MS
+        and row.end_ms > body.after_ms
+        and _sealed(body, row.end_ms, whole=True)
+    )
+    if later:
+        found.notes.append(
+            f"{later} half-hours were made after their day was sealed, and are in no seal of this report: "
+            "only the signature holds them."
+        )
+
+
+def _sealed(body: Body, end_ms: int, *, whole: bool = False) -> bool:
+    return any(one.after_ms < end_ms <= one.until_ms and not (whole and one.broken) for one in body.seals)
+
+
 class FileRows:
     """What the ledger is made of, as a report has it."""
 
@@ -196,6 +233,7 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
     ):
         found.wrong.append("An interval's length or a number's digits are impossible.")
         return
+    _unsealed(body, grid, found)
     channels = [_channel(one) for one in body.channels]
     epochs: dict[PropertyId, list[Epoch]] = {}
     for part in body.epochs:

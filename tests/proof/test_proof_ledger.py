@@ -8,9 +8,10 @@ from meterkast.model.delivery import NewItem
 from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
+from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.ports.store import Keep
 from meterkast.proof.body import ChannelPart
+from meterkast.proof.render import Wording, as_text
 
 from .site import GRID, OTHER, REGISTER, Site, at, wh
 
@@ -200,6 +201,30 @@ async def test_a_damaged_row_is_missing_for_the_disk(site: Site) -> None:
     body = await site.report("2026-04")
     assert body.channels[0].causes == {"disk": 1}
     assert body.damaged == ((HALF_HOUR_MS, hurt, REGISTER, 0),)
+
+
+async def test_a_meter_that_reports_each_hour_is_complete(site: Site) -> None:
+    begin, end = edges("2026-04")
+    await site.owe(begin)
+    halves = {one: Cause.NOT_DUE for one in GRID.ends(begin, end) if one % HOUR_MS}
+    await site.fill(begin, end, lacks=halves)
+    await site.deliver(end)
+    body = await site.report("2026-04")
+    assert (body.status, body.channels[0].missing, body.channels[0].delivered) == ("complete", 720, 720)
+    text = as_text(Wording(body, "en").shown("key"))
+    assert text.startswith("Complete: all 720 values")
+    assert text.count("The meter reports less often") == 1, "in one line"
+    await site.store.keep(
+        Keep(
+            now_ms=end,
+            half_hours=[
+                HalfHour.missing(REGISTER, at("2026-04-03T10:00"), HALF_HOUR_MS, Cause.LINK_LOST, revision=1)
+            ],
+        )
+    )
+    body = await site.report("2026-04")
+    text = as_text(Wording(body, "en").shown("key"))
+    assert text.startswith("Not complete: 1 of 720 values are not measured, 1 are not confirmed.")
 
 
 async def test_a_swap_just_after_the_month_ends_the_old_meter_in_it(site: Site) -> None:

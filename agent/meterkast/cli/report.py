@@ -16,6 +16,7 @@ from meterkast.cli.run import DEFAULT
 from meterkast.config.file import load
 from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
+from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import text
 from meterkast.model.time import DAY_MS, Grid, UtcMs, iso_local, iso_utc, zone
 
@@ -148,6 +149,6 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
                     item.words if item is not None else "",
                 ]
             )
-            good = entry.standing in (Standing.MEASURED, Standing.LATE)
-            whole = whole and good and entry.handed is Handed.DELIVERED
+            good = entry.standing in (Standing.MEASURED, Standing.LATE) and entry.handed is Handed.DELIVERED
+            whole = whole and (good or entry.cause is Cause.NOT_DUE)
     return 0 if whole else 2

@@ -24,6 +24,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Nothing was owed to any platform in this month.",
         "In deze maand was aan geen platform iets verschuldigd.",
     ),
+    "seldom": (
+        "In {count} more intervals no value is missed: the meter reports less often.",
+        "In nog {count} intervallen wordt geen waarde gemist: de meter meldt minder vaak.",
+    ),
     "so far": (
         "The month is not over; this is how it was at {made}.",
         "De maand is nog niet om; zo was het op {made}.",

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import Quantity, text
 from meterkast.model.time import Grid, UtcMs, to_datetime, zone
-from meterkast.proof.body import Body, ChannelPart
+from meterkast.proof.body import Body, ChannelPart, Span
 from meterkast.proof.language import month_name, words
+from meterkast.proof.tally import lacking, not_due
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -102,12 +104,14 @@ class Wording:
 
     def _verdict(self) -> str:
         body, say = self._body, self._words
-        expected = sum(one.expected for one in body.channels)
+        seldom = sum(map(not_due, body.channels))
         first = say[body.status].format(
-            expected=expected,
-            lacking=sum(one.expected - one.measured - one.late for one in body.channels),
-            undelivered=sum(one.expected - one.delivered for one in body.channels),
+            expected=sum(one.expected for one in body.channels) - seldom,
+            lacking=sum(map(lacking, body.channels)),
+            undelivered=sum(one.expected - one.delivered for one in body.channels) - seldom,
         )
+        if seldom:
+            first = f"{first} {say['seldom'].format(count=seldom)}"
         return first if body.over else f"{first} {say['so far'].format(made=self._at(body.now_ms))}"
 
     def _at(self, at_ms: int | None) -> str:
@@ -149,7 +153,7 @@ class Wording:
                 str(span.count),
             ]
             for one in self._body.channels
-            for span in one.spans
+            for span in _told(one)
         ]
         return self._table("spans", "channel cause from until count", rows, 4)
 
@@ -239,6 +243,22 @@ class Wording:
     def _seals(self) -> Table:
         rows = [[one.day, str(one.count), one.digest] for one in self._body.seals]
         return self._table("seals", "day rows digest", rows)
+
+
+def _told(one: ChannelPart) -> list[Span]:
+    """What is missing in a row; all that was not due as one, for it may be every second interval."""
+    seldom = [span for span in one.spans if span.cause == Cause.NOT_DUE]
+    told = [span for span in one.spans if span.cause != Cause.NOT_DUE]
+    if seldom:
+        told.append(
+            Span(
+                cause=seldom[0].cause,
+                after_ms=seldom[0].after_ms,
+                until_ms=seldom[-1].until_ms,
+                count=not_due(one),
+            )
+        )
+    return told
 
 
 def as_text(shown: Shown) -> str:

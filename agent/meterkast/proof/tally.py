@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from meterkast.model.channel import Channel
 from meterkast.model.epoch import Break, Epoch
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.half_hour import Cause, HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import text
 from meterkast.model.time import Grid, UtcMs
@@ -167,6 +167,18 @@ def status(channels: Sequence[ChannelPart]) -> str:
     """What the report's first line says."""
     if not sum(one.expected for one in channels):
         return "empty"
-    if any(one.expected != one.measured + one.late for one in channels):
+    if any(lacking(one) for one in channels):
         return "incomplete"
-    return "complete" if all(one.delivered == one.expected for one in channels) else "undelivered"
+    return (
+        "complete" if all(one.delivered == one.expected - not_due(one) for one in channels) else "undelivered"
+    )
+
+
+def not_due(one: ChannelPart) -> int:
+    """Intervals in which nothing is missed: the meter reports less often."""
+    return one.causes.get(Cause.NOT_DUE.value, 0)
+
+
+def lacking(one: ChannelPart) -> int:
+    """Intervals that are owed a value and have none that counts."""
+    return one.expected - one.measured - one.late - not_due(one)

@@ -127,6 +127,13 @@ async def test_sums_across_a_swap_are_what_both_faces_counted(house: MeterHouse)
         assert old.difference == str(84_001_010 - int(old.begin))
         assert (new.begin_ms, new.begin) == (swapped.at_ms, "100")
         assert new.difference == str(int(new.end) - 100)
+    shown = as_text(Wording(body, "en").shown("key"))
+    channels, breaks = (
+        shown.partition(title)[2].partition("\n\n")[0] for title in ("Channels\n", "rollovers\n")
+    )
+    assert [line.count("p1:OLD") - line.count("p1:NEW") for line in channels.splitlines()[1:]] == [1, -1] * 2
+    assert channels.count("; until 2026-03-10 14:30") == channels.count("; from 2026-03-10 14:30") == 2
+    assert "(p1:OLD), import_total → electricity meter (p1:NEW)" in breaks
     assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import Quantity, text
 from meterkast.model.time import Grid, UtcMs, to_datetime, zone
-from meterkast.proof.body import Body, ChannelPart, Span
+from meterkast.proof.body import Body, ChannelPart, PropertyPart, Span
 from meterkast.proof.language import month_name, words
 from meterkast.proof.tally import lacking, not_due
 
@@ -125,7 +125,16 @@ class Wording:
 
     def _meter(self, one: ChannelPart) -> str:
         own = [self._properties[number] for number in one.properties if number in self._properties]
-        return ", ".join(f"{each.product}, {each.name}" for each in own)
+        return ", ".join(map(_called, own))
+
+    def _owed(self, one: ChannelPart) -> str:
+        """The meter, and since or until when it is this channel's, where that is within the month."""
+        body, said = self._body, self._meter(one)
+        if one.from_ms > body.after_ms:
+            said += f"; {self._words['from'].lower()} {self._at(one.from_ms)}"
+        if one.until_ms is not None and one.until_ms < body.until_ms:
+            said += f"; {self._words['until'].lower()} {self._at(one.until_ms)}"
+        return said
 
     def _table(self, title: str, heads: str, rows: Sequence[Sequence[str]], numbers: int = 99) -> Table:
         say = self._words
@@ -138,7 +147,7 @@ class Wording:
             f" {name}" for name in ("open", "aged") if any(getattr(one, name) for one in self._body.channels)
         )
         rows = [
-            [self._name(one), self._meter(one), *(str(getattr(one, name)) for name in counts.split())]
+            [self._name(one), self._owed(one), *(str(getattr(one, name)) for name in counts.split())]
             for one in self._body.channels
         ]
         return self._table("channels", f"channel meter {counts}", rows, 2)
@@ -182,14 +191,15 @@ class Wording:
     def _breaks(self) -> Table:
         body = self._body
         rows = []
-        for one in body.epochs:
+        for one in sorted(body.epochs, key=lambda epoch: epoch.at_ms):
             prop = self._properties.get(one.property_id)
             if prop is None or one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
                 continue
             old, new = (
                 f"{text(Quantity(*number).decimal())} {prop.unit}" for number in (one.last, one.first)
             )
-            meter = f"{prop.product}, {prop.name}"
+            before = self._properties.get(one.predecessor) if one.predecessor is not None else None
+            meter = _called(prop) if before is None else f"{_called(before)} → {_called(prop)}"
             rows.append([meter, self._words[one.kind], self._at(one.at_ms), old, new, one.signed_by or "—"])
         return self._table("breaks", "meter kind when old new signed", rows)
 
@@ -243,6 +253,11 @@ class Wording:
     def _seals(self) -> Table:
         rows = [[one.day, str(one.count), one.digest] for one in self._body.seals]
         return self._table("seals", "day rows digest", rows)
+
+
+def _called(one: PropertyPart) -> str:
+    """A register with its meter, by name and by what stands on it: a house has several of one name."""
+    return f"{one.product} ({one.identity}), {one.name}"
 
 
 def _told(one: ChannelPart) -> list[Span]:

@@ -240,6 +240,21 @@ async def test_commands_work_beside_the_gateway(
     assert [name for name in os.listdir(tmp_path) if name.startswith("report")] == ["report.json"]
 
 
+async def test_what_a_platform_says_is_no_formula(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, end = at("2025-10-01"), at("2025-10-01T01:00")
+    await site.owe(begin, until_ms=end, stream="=m", name="+p")
+    await site.fill(begin, end, stream="=m")
+    items = await site.store.pending("wattics", "=m", 2)
+    await site.store.acknowledge([items[0].id], "@200", end)
+    await site.store.quarantine([items[1].id], '=HYPERLINK("http://evil")', end)
+    await run("report", "--month", "2025-10", "--format", "csv", "--config", config(tmp_path))
+    first, second = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert (first["stream"], first["channel"], first["receipt"]) == ("'=m", "'+p", "'@200")
+    assert second["words"] == '\'=HYPERLINK("http://evil")'
+
+
 async def test_without_a_network_a_report_knows_the_time_that_the_gateway_learned(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from meterkast.cli.run import DEFAULT
+from meterkast.cli.table import harmless
 from meterkast.config.file import load
 from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
@@ -132,9 +133,7 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
             values = [text(row.value.decimal()) for row in entry.rows if row.value is not None]
             lines.writerow(
                 [
-                    channel.uplink,
-                    channel.stream,
-                    channel.name,
+                    *map(harmless, (channel.uplink, channel.stream, channel.name)),
                     iso_local(entry.end_ms, grid.zone),
                     iso_utc(entry.end_ms),
                     entry.standing.value,
@@ -145,8 +144,8 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
                     units.get(channel.properties[0], ""),
                     entry.handed.value,
                     iso_utc(item.delivered_ms) if item is not None and item.delivered_ms else "",
-                    item.receipt if item is not None else "",
-                    item.words if item is not None else "",
+                    harmless(item.receipt) if item is not None else "",
+                    harmless(item.words) if item is not None else "",
                 ]
             )
             good = entry.standing in (Standing.MEASURED, Standing.LATE) and entry.handed is Handed.DELIVERED

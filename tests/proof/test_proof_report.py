@@ -255,6 +255,25 @@ async def test_what_a_platform_says_is_no_formula(
     assert second["words"] == '\'=HYPERLINK("http://evil")'
 
 
+async def test_a_running_month_is_complete_so_far_and_an_empty_one_is_not(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, now_ms = at("2027-10-01"), at("2027-10-03T12:00")
+    await site.owe(begin)
+    await site.fill(begin, now_ms)
+    await site.deliver(now_ms)
+    at_ms = boot_ns() // 1_000_000
+    boot = Boot(
+        id=boot_id(), first_ms=0, last_ms=at_ms, offset_ms=now_ms - at_ms, trust="meter", learned_ms=0
+    )
+    await site.store.keep(Keep(now_ms=now_ms, boot=boot))
+    for month, status in (("2027-10", 0), ("2027-09", 2)):
+        for format in ("text", "csv"):
+            options = ["--month", month, "--format", format, "--config", config(tmp_path)]
+            assert await run("report", *options) == status, (month, format)
+    assert capsys.readouterr().out.startswith("Complete so far: all 120 values")
+
+
 async def test_without_a_network_a_report_knows_the_time_that_the_gateway_learned(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write it; exit status 0 where the month is complete, 2 where it is not.
+    """Write it; exit status 0 where the month is complete, a running one so far; 2 where it is not, or empty.
 
     Raises:
         ConfigError: It is no month, or no gateway has run with this configuration yet.
@@ -126,7 +126,7 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
     ledger = await ledger_of(store, grid, now_ms=now_ms, aged_ms=aged_ms)
     lines = csv.writer(out, lineterminator="\r\n")
     lines.writerow(_HEADS.split(","))
-    whole = True
+    entry, whole = None, True
     async for entries in ledger.days(channels, after_ms, until_ms):
         for entry in entries:
             channel, item = entry.channel, entry.item
@@ -150,4 +150,4 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
             )
             good = entry.standing in (Standing.MEASURED, Standing.LATE) and entry.handed is Handed.DELIVERED
             whole = whole and (good or entry.cause is Cause.NOT_DUE)
-    return 0 if whole else 2
+    return 0 if whole and entry is not None else 2

@@ -12,6 +12,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Complete: all {expected} values are measured, and the platforms have confirmed them.",
         "Volledig: alle {expected} waarden zijn gemeten, en de platformen hebben ze bevestigd.",
     ),
+    "running": (
+        "Complete so far: all {expected} values are measured, and the platforms have confirmed them.",
+        "Volledig tot nu toe: alle {expected} waarden zijn gemeten, en de platformen hebben ze bevestigd.",
+    ),
     "undelivered": (
         "Measured, not delivered: all {expected} values are measured, {undelivered} are not confirmed.",
         "Gemeten, niet bezorgd: alle {expected} waarden zijn gemeten, {undelivered} zijn niet bevestigd.",

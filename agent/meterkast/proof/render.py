@@ -105,7 +105,7 @@ class Wording:
     def _verdict(self) -> str:
         body, say = self._body, self._words
         seldom = sum(map(not_due, body.channels))
-        first = say[body.status].format(
+        first = say["running" if body.status == "complete" and not body.over else body.status].format(
             expected=sum(one.expected for one in body.channels) - seldom,
             lacking=sum(map(lacking, body.channels)),
             undelivered=sum(one.expected - one.delivered for one in body.channels) - seldom,

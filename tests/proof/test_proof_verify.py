@@ -151,6 +151,13 @@ async def test_each_part_is_held_by_another_too(file: str) -> None:
     ]
 
 
+async def test_a_month_beyond_the_calendar_is_wrong_and_no_traceback(file: str) -> None:
+    def far(body: dict) -> None:
+        body["month"] = "9999-12"
+
+    assert "its year is not" in (await resigned(file, far))[0]
+
+
 async def test_a_name_is_held_by_the_signature_alone(file: str) -> None:
     def rename(body: dict) -> None:
         body["site"] = "Stationsweg 13"

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from meterkast.model.errors import ConfigError
 from meterkast.model.life import Life
 from meterkast.model.product import Product, Property
-from meterkast.model.time import UtcMs, from_datetime
+from meterkast.model.time import YEARS, UtcMs, from_datetime
 from meterkast.pipeline.binding import resolve, set_aside
 from meterkast.ports.uplink import Binding
 
@@ -25,6 +25,8 @@ def instant(text: str, option: str, where: tzinfo) -> UtcMs:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{option} {text}: not a time", hint=_EXAMPLES) from error
+    if moment.year not in YEARS:
+        raise ConfigError(f"{option} {text}: its year is not from {YEARS[0]} to {YEARS[-1]}", hint=_EXAMPLES)
     if moment.tzinfo is not None:
         return from_datetime(moment)
     first, second = (from_datetime(moment.replace(tzinfo=where, fold=fold)) for fold in (0, 1))

@@ -188,6 +188,24 @@ async def test_rows_of_others_stay_at_home_and_are_sealed_all_the_same(site: Sit
     assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
 
 
+async def test_rows_of_two_properties_in_another_order_are_named(site: Site) -> None:
+    from dataclasses import replace
+
+    begin, end = at("2026-04-01"), at("2026-04-02")
+    await site.owe(begin, properties=(REGISTER, OTHER), until_ms=end)
+    await site.fill(begin, end)
+    await site.fill(begin, end, stream=None, change=lambda row: replace(row, property_id=OTHER))
+    await site.seal(end)
+    file = signed(await site.report("2026-04"), public_hex(KEY), KEY.sign)
+    assert (await verify(file)).wrong == []
+
+    def swapped(body: dict) -> None:
+        rows = body["seals"][0]["rows"]
+        rows[4], rows[5] = rows[5], rows[4]
+
+    assert await resigned(file, swapped) == ["2026-04-01: its half-hours are not in their order."]
+
+
 async def test_a_seal_is_never_rewritten(site: Site) -> None:
     begin, end = at("2026-04-01"), at("2026-04-04")
     await site.owe(begin)
@@ -351,6 +369,8 @@ def test_the_command_says_good_and_wrong(
     own = fingerprint(public_hex(KEY))
     assert main(["verify", str(path), "--key", own]) == 0
     assert "Unchanged: 2026-10 of Stationsweg 12" in capsys.readouterr().out
+    path.write_text(file, encoding="utf-8-sig")
+    assert main(["verify", str(path)]) == 0, "an editor's mark before it changes nothing"
     assert main(["verify", str(path), "--key", own[::-1]]) == 1
     assert "another key" in capsys.readouterr().out
     path.write_text(file.replace("|measured|", "|suspect|", 1))

@@ -118,14 +118,14 @@ def _seal(seal: SealPart, shown: set[PropertyId], found: Verdict) -> None:
     if seal.broken:
         found.notes.append(f"{seal.day}: its seal cannot be worked out again: {seal.broken}.")
         return
-    gathered = Parts()
-    for text in seal.rows:
-        row = _row(text, seal.day)
+    gathered, before = Parts(), len(found.wrong)
+    rows, amendments = ([_row(text, seal.day) for text in own] for own in (seal.rows, seal.amendments))
+    for row, text in zip(rows, seal.rows, strict=True):
         if not seal.after_ms < row.end_ms <= seal.until_ms or row.length_ms != HALF_HOUR_MS:
             found.wrong.append(f"{seal.day}: a half-hour of another day is among its own: {text}.")
         gathered.add(row)
-    for text in seal.amendments:
-        gathered.add(_row(text, seal.day))
+    for row in amendments:
+        gathered.add(row)
     said = {PropertyId(int(one)): Part(*part) for one, part in seal.parts.items() if one.isdecimal()}
     for property_id, part in gathered.parts().items():
         if said.get(property_id) != part:
@@ -135,6 +135,13 @@ def _seal(seal: SealPart, shown: set[PropertyId], found: Verdict) -> None:
     made = digest(seal.number, seal.day, seal.after_ms, seal.until_ms, seal.previous, said)
     if made != seal.digest or sum(part.rows for part in said.values()) != seal.count:
         found.wrong.append(f"{seal.day}: its digest is not that of what it covers.")
+    # The digests hold each property's own order; that between properties is nowhere else.
+    if len(found.wrong) == before and any(own != sorted(own, key=_place) for own in (rows, amendments)):
+        found.wrong.append(f"{seal.day}: its half-hours are not in their order.")
+
+
+def _place(row: HalfHour) -> tuple[int, int, int]:
+    return row.end_ms, row.property_id, row.revision
 
 
 def _unsealed(body: Body, grid: Grid, found: Verdict) -> None:

@@ -129,7 +129,9 @@ def test_the_first_line_says_complete_or_not(full: Body, language: str, says: li
         assert edge in text
     assert "400 Bad Request" in text
     assert "&lt;b&gt;too&lt;/b&gt;" in html
-    assert "4711 Wh" in text
+    assert "4.711 kWh" in text, "as the display shows it"
+    assert not re.search(r"\d Wh\b", text)
+    assert text.count("Half-hours compared" if language == "en" else "Halfuren vergeleken") == 1
     assert full.seals[3].digest in html
 
 

@@ -85,6 +85,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "checks": ("Check of the sums", "Controle van de sommen"),
     "day": ("Day", "Dag"),
     "rows": ("Half-hours compared", "Halfuren vergeleken"),
+    "sealed": ("Half-hours", "Halfuren"),
     "unchecked": ("Without samples", "Zonder metingen"),
     "wrong": ("Wrong", "Fout"),
     "seals": ("Seals of the days", "Zegels van de dagen"),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import Quantity, text
 from meterkast.model.time import Grid, UtcMs, to_datetime, zone
+from meterkast.model.units import POWERS
 from meterkast.proof.body import Body, ChannelPart, PropertyPart, Span
 from meterkast.proof.language import month_name, words
 from meterkast.proof.tally import lacking, not_due
@@ -170,9 +172,9 @@ class Wording:
         rows = [
             [
                 self._name(one),
-                f"{part.begin} {part.unit} ({self._at(part.begin_ms)})",
-                f"{part.end} {part.unit} ({self._at(part.end_ms)})",
-                f"{part.difference} {part.unit}",
+                f"{_face(part.begin, part.unit)} ({self._at(part.begin_ms)})",
+                f"{_face(part.end, part.unit)} ({self._at(part.end_ms)})",
+                _face(part.difference, part.unit),
             ]
             for one in self._body.channels
             if (part := one.register) is not None
@@ -196,7 +198,7 @@ class Wording:
             if prop is None or one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
                 continue
             old, new = (
-                f"{text(Quantity(*number).decimal())} {prop.unit}" for number in (one.last, one.first)
+                _face(text(Quantity(*number).decimal()), prop.unit) for number in (one.last, one.first)
             )
             before = self._properties.get(one.predecessor) if one.predecessor is not None else None
             meter = _called(prop) if before is None else f"{_called(before)} → {_called(prop)}"
@@ -252,7 +254,17 @@ class Wording:
 
     def _seals(self) -> Table:
         rows = [[one.day, str(one.count), one.digest] for one in self._body.seals]
-        return self._table("seals", "day rows digest", rows)
+        return self._table("seals", "day sealed digest", rows)
+
+
+_FACES = {"Wh": "kWh", "varh": "kvarh", "VAh": "kVAh", "L": "m3", "MJ": "GJ"}
+
+
+def _face(written: str, unit: str) -> str:
+    """A register as the display of a meter shows it; empty where it is not known."""
+    if not written or unit not in _FACES:
+        return f"{written} {unit}".strip() if written else "—"
+    return f"{text(Decimal(written).scaleb(-POWERS[_FACES[unit]][1]))} {_FACES[unit]}"
 
 
 def _called(one: PropertyPart) -> str:

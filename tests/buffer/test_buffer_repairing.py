@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import shutil
 import sqlite3
 import tracemalloc
@@ -281,13 +282,16 @@ async def test_a_database_of_another_user_is_told_from_a_failing_card(path: Path
     given_to_the_gateway(path)
     os.chown(path, 0, 0)
     path.chmod(0o644)
-    for one in path.parents[:3]:
-        one.chmod(0o755)
-    os.seteuid(GATEWAY)
+    shut = [one for one in path.parents if not one.stat().st_mode & stat.S_IXOTH]
     try:
+        for one in shut:
+            one.chmod(one.stat().st_mode | stat.S_IXOTH)
+        os.seteuid(GATEWAY)
         with pytest.raises(StorageError, match="cannot be written") as refused:
             await opened(path)
     finally:
         os.seteuid(0)
+        for one in shut:
+            one.chmod(one.stat().st_mode & ~stat.S_IXOTH)
     assert "belongs to user 0" in refused.value.hint
     assert "card" not in refused.value.hint

@@ -195,6 +195,10 @@ async def test_a_damaged_row_is_left_out_and_told(read: Any, command: Any) -> No
     assert status == 2
     assert "left out, damaged: property" in err
     assert len([one for one in parsed(out) if one["property"] == "import_t1"]) == 3
+    # Three days come near enough to ask for it.
+    span = "--from", "2026-04-15", "--to", "2026-04-18"
+    status, _, err = await command("export", "--what", "energy-entries", *span)
+    assert (status, err.count("left out, damaged")) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ PROPERTIES = [
 
 
 def asked(name: str, key: str, unit: Unit | None = None, products: Sequence[Product] = PRODUCTS) -> Any:
-    found, reason = resolve(Binding(product=name, key=key, unit=unit), products, PROPERTIES)
+    found, reason = resolve(Binding(product=name, key=key, unit=unit), products, PROPERTIES, ())
     return found.id if found is not None else reason
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meterkast.model.epoch import Break
 from meterkast.model.half_hour import HalfHour, State
@@ -20,12 +21,16 @@ from meterkast.proof.body import Body
 from meterkast.proof.conservation import Conservation, check
 from meterkast.proof.gathering import Site as Whose
 from meterkast.proof.gathering import gather
+from meterkast.proof.key import public_hex
 from meterkast.proof.render import Wording, as_text
+from meterkast.proof.signed import signed
+from meterkast.proof.verify import verify
 from meterkast_buffer.store import open_store
 
 from ..pipeline.meter_house import IMPORT, MeterHouse, Platform
 from ..pipeline.sites import GRID, START, until
 
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 REAL = "electricity/import_total"
 
 
@@ -108,6 +113,30 @@ async def test_whole_life_of_a_register_is_conserved_and_told(house: MeterHouse,
         assert owed[uplink, (2,)] == (swapped_ms, None)
 
 
+async def test_sums_across_a_swap_are_what_both_faces_counted(house: MeterHouse) -> None:
+    await house.minutes(100)
+    await swap(house)
+    await house.minutes(70)
+    (swapped,) = [one for one in await house.store.epochs() if one.kind is Break.SWAP]
+    body = await report(house)
+    for uplink in ("on", "shown"):
+        old, new = (one.register for one in body.channels if one.uplink == uplink)
+        assert old is not None
+        assert new is not None
+        assert (old.end_ms, old.end) == (swapped.at_ms, "84001010"), "as it was signed off"
+        assert old.difference == str(84_001_010 - int(old.begin))
+        assert (new.begin_ms, new.begin) == (swapped.at_ms, "100")
+        assert new.difference == str(int(new.end) - 100)
+    shown = as_text(Wording(body, "en").shown("key"))
+    channels, breaks = (
+        shown.partition(title)[2].partition("\n\n")[0] for title in ("Channels\n", "rollovers\n")
+    )
+    assert [line.count("p1:OLD") - line.count("p1:NEW") for line in channels.splitlines()[1:]] == [1, -1] * 2
+    assert channels.count("; until 2026-03-10 14:30") == channels.count("; from 2026-03-10 14:30") == 2
+    assert "(p1:OLD), import_total → electricity meter (p1:NEW)" in breaks
+    assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
+
+
 async def test_meter_that_is_read_long_after_it_was_hung_owes_from_then_on(house: MeterHouse) -> None:
     await house.minutes(100)
     hung_ms = UtcMs(house.clock.now_ms() + MINUTE_MS)
@@ -162,6 +191,24 @@ async def test_rollover_and_what_is_doubted_are_conserved(house: MeterHouse) -> 
     assert kinds == [Break.FIRST, Break.ROLLOVER, Break.JUMP]
     text = as_text(Wording(await report(house), "en").shown("key"))
     assert "The counter rolled over" in text
+
+
+async def test_what_was_doubted_and_then_released_is_delivered(house: MeterHouse) -> None:
+    await house.minutes(60)
+    house.shown["OLD"]["import_total"] += 60_000_000
+    await house.minutes(1)
+    house.port = []
+    await house.minutes(31)
+    assert len(await suspects(house)) == 1
+    await house.show("OLD")
+    await house.minutes(60)
+    assert await suspects(house) == [], "released"
+    for platform in house.platforms:
+        items = await house.store.pending(platform, "m", 100)
+        await house.store.acknowledge([one.id for one in items], "200", house.clock.now_ms())
+    for channel in (await report(house)).channels:
+        assert (channel.late, channel.nothing) == (1, 0)
+        assert channel.delivered == channel.expected - channel.open
 
 
 async def suspects(house: MeterHouse) -> list[HalfHour]:

@@ -12,14 +12,15 @@ from meterkast.model.delivery import NewItem
 from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.quantity import Quantity
-from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs
+from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, UtcMs
 from meterkast.ports.store import Keep
 from meterkast.proof.body import ChannelPart
 from meterkast.proof.key import public_hex
+from meterkast.proof.render import Wording, as_text
 from meterkast.proof.signed import signed
 from meterkast.proof.verify import verify
 
-from .site import GRID, OTHER, REGISTER, Site, at
+from .site import GRID, OTHER, REGISTER, Site, at, wh
 
 NEXT = {
     "2026-02": "2026-03",
@@ -207,6 +208,60 @@ async def test_a_damaged_row_is_missing_for_the_disk(site: Site) -> None:
     body = await site.report("2026-04")
     assert body.channels[0].causes == {"disk": 1}
     assert body.damaged == ((HALF_HOUR_MS, hurt, REGISTER, 0),)
+
+
+async def test_a_meter_that_reports_each_hour_is_complete(site: Site) -> None:
+    begin, end = edges("2026-04")
+    await site.owe(begin)
+    halves = {one: Cause.NOT_DUE for one in GRID.ends(begin, end) if one % HOUR_MS}
+    await site.fill(begin, end, lacks=halves)
+    await site.deliver(end)
+    body = await site.report("2026-04")
+    assert (body.status, body.channels[0].missing, body.channels[0].delivered) == ("complete", 720, 720)
+    text = as_text(Wording(body, "en").shown("key"))
+    assert text.startswith("Complete: all 720 values")
+    assert text.count("The meter reports less often") == 1, "in one line"
+    await site.store.keep(
+        Keep(
+            now_ms=end,
+            half_hours=[
+                HalfHour.missing(REGISTER, at("2026-04-03T10:00"), HALF_HOUR_MS, Cause.LINK_LOST, revision=1)
+            ],
+        )
+    )
+    body = await site.report("2026-04")
+    text = as_text(Wording(body, "en").shown("key"))
+    assert text.startswith("Not complete: 1 of 720 values are not measured, 1 are not confirmed.")
+
+
+async def test_a_swap_just_after_the_month_ends_the_old_meter_in_it(site: Site) -> None:
+    begin, end = edges("2026-04")
+    hung, gone = UtcMs(at("2026-03-31T12:00") + MINUTE_MS), UtcMs(end + MINUTE_MS)
+    await site.owe(at("2026-03-31T12:00"), until_ms=end)
+    await site.fill(at("2026-03-31T12:00"), end)
+    swaps = [
+        Epoch(
+            property_id=new,
+            number=0,
+            kind=Break.SWAP,
+            at_ms=at_ms,
+            first=Quantity(first),
+            last=Quantity(last),
+            predecessor=old,
+        )
+        for old, new, at_ms, last, first in (
+            (OTHER, REGISTER, hung, 9, 8),
+            (REGISTER, OTHER, gone, wh(end) + 7, 3),
+        )
+    ]
+    await site.store.keep(Keep(now_ms=end, epochs=swaps))
+    [channel] = (await site.report("2026-04")).channels
+    assert channel.register is not None
+    assert (channel.register.begin, channel.register.begin_ms) == (str(wh(begin)), begin), (
+        "not as it was hung"
+    )
+    assert (channel.register.end, channel.register.end_ms) == (str(wh(end) + 7), gone)
+    assert channel.register.difference == str(1440 * 100 + 7)
 
 
 async def test_items_are_found_by_an_index(site: Site) -> None:

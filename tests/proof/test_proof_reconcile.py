@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from meterkast.cli import main
 from meterkast.clock import FastClock
 from meterkast.model.delivery import NewItem, StreamStatus
 from meterkast.model.errors import NotDeliveredError
-from meterkast.model.time import HALF_HOUR_MS, UtcMs, iso_local
+from meterkast.model.time import DAY_MS, HALF_HOUR_MS, UtcMs, iso_local
 from meterkast.pipeline.delivery import Delivery
 from meterkast.ports.store import Keep
 from meterkast.ports.uplink import Uplink
@@ -125,6 +127,30 @@ async def test_what_cannot_be_asked_says_so(site: Site) -> None:
         [answer] = await reconcile(site.store, {"wattics": uplink}, START)
     assert answer.outcome == "not asked"
     assert "password" in answer.words
+
+
+async def test_a_platform_that_cannot_be_asked_is_told_after_some_nights(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await put(site, 1, 2)
+    await site.deliver(UtcMs(START + 2 * HALF_HOUR_MS))
+    async with wattics.serving() as far_end, gateway(site, far_end.url) as (uplink, _):
+        await far_end.set_faults(refuse_auth=True)
+        for night in range(3):
+            answers = await reconcile(site.store, {"wattics": uplink}, UtcMs(START + night * DAY_MS))
+            assert [one.outcome for one in answers] == ["not asked"]
+            assert [one.stream for one in lacking(answers)] == (["m1"] if night == 2 else [])
+        config = tmp_path / "meterkast.toml"
+        config.write_text(
+            f'[storage]\npath = "{site.path}"\n[uplinks.wattics]\nendpoint = "{far_end.url}"\nuser = "demo"\n'
+            'password = "x"\n[[uplinks.wattics.meters]]\nid = "m1"\ninterval_min = 30\nmeter = "E"\n',
+            encoding="utf-8",
+        )
+        assert await asyncio.to_thread(main, ["reconcile", "--dry-run", "--config", str(config)]) == 2
+        assert "Could not be asked" in capsys.readouterr().out
+        await far_end.set_faults(refuse_auth=False)
+        [answer] = await reconcile(site.store, {"wattics": uplink}, UtcMs(START + 3 * DAY_MS))
+        assert answer.mute_ms is None
 
 
 async def test_what_is_composed_while_the_platform_answers_is_not_overtaken(site: Site) -> None:

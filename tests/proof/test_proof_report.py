@@ -133,7 +133,9 @@ def test_the_first_line_says_complete_or_not(full: Body, language: str, says: li
         assert edge in text
     assert "400 Bad Request" in text
     assert "&lt;b&gt;too&lt;/b&gt;" in html
-    assert "4711 Wh" in text
+    assert "4.711 kWh" in text, "as the display shows it"
+    assert not re.search(r"\d Wh\b", text)
+    assert text.count("Half-hours compared" if language == "en" else "Halfuren vergeleken") == 1
     assert full.seals[3].digest in html
 
 
@@ -242,6 +244,40 @@ async def test_commands_work_beside_the_gateway(
     assert await run("report", "--month", "2025-13", "--config", options[3]) == 1
     assert "is no month" in capsys.readouterr().err
     assert [name for name in os.listdir(tmp_path) if name.startswith("report")] == ["report.json"]
+
+
+async def test_what_a_platform_says_is_no_formula(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, end = at("2025-10-01"), at("2025-10-01T01:00")
+    await site.owe(begin, until_ms=end, stream="=m", name="+p")
+    await site.fill(begin, end, stream="=m")
+    items = await site.store.pending("wattics", "=m", 2)
+    await site.store.acknowledge([items[0].id], "@200", end)
+    await site.store.quarantine([items[1].id], '=HYPERLINK("http://evil")', end)
+    await run("report", "--month", "2025-10", "--format", "csv", "--config", config(tmp_path))
+    first, second = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert (first["stream"], first["channel"], first["receipt"]) == ("'=m", "'+p", "'@200")
+    assert second["words"] == '\'=HYPERLINK("http://evil")'
+
+
+async def test_a_running_month_is_complete_so_far_and_an_empty_one_is_not(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, now_ms = at("2027-10-01"), at("2027-10-03T12:00")
+    await site.owe(begin)
+    await site.fill(begin, now_ms)
+    await site.deliver(now_ms)
+    at_ms = boot_ns() // 1_000_000
+    boot = Boot(
+        id=boot_id(), first_ms=0, last_ms=at_ms, offset_ms=now_ms - at_ms, trust="meter", learned_ms=0
+    )
+    await site.store.keep(Keep(now_ms=now_ms, boot=boot))
+    for month, status in (("2027-10", 0), ("2027-09", 2)):
+        for format in ("text", "csv"):
+            options = ["--month", month, "--format", format, "--config", config(tmp_path)]
+            assert await run("report", *options) == status, (month, format)
+    assert capsys.readouterr().out.startswith("Complete so far: all 120 values")
 
 
 async def test_without_a_network_a_report_knows_the_time_that_the_gateway_learned(

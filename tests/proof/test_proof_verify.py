@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from meterkast.cli import main
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import Cause
+from meterkast.model.half_hour import Cause, RowKey
 from meterkast.proof.key import device_key, fingerprint, key_path, public_hex
+from meterkast.proof.render import Wording, as_text
 from meterkast.proof.signed import signed
 from meterkast.proof.verify import Verdict, verify
 
@@ -150,6 +151,13 @@ async def test_each_part_is_held_by_another_too(file: str) -> None:
     ]
 
 
+async def test_a_month_beyond_the_calendar_is_wrong_and_no_traceback(file: str) -> None:
+    def far(body: dict) -> None:
+        body["month"] = "9999-12"
+
+    assert "its year is not" in (await resigned(file, far))[0]
+
+
 async def test_a_name_is_held_by_the_signature_alone(file: str) -> None:
     def rename(body: dict) -> None:
         body["site"] = "Stationsweg 13"
@@ -178,6 +186,24 @@ async def test_rows_of_others_stay_at_home_and_are_sealed_all_the_same(site: Sit
     assert [sorted(seal.parts) for seal in body.seals] == [["1", "2"]] * 2
     assert {row.split("|")[0] for seal in body.seals for row in seal.rows} == {str(REGISTER)}
     assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
+
+
+async def test_rows_of_two_properties_in_another_order_are_named(site: Site) -> None:
+    from dataclasses import replace
+
+    begin, end = at("2026-04-01"), at("2026-04-02")
+    await site.owe(begin, properties=(REGISTER, OTHER), until_ms=end)
+    await site.fill(begin, end)
+    await site.fill(begin, end, stream=None, change=lambda row: replace(row, property_id=OTHER))
+    await site.seal(end)
+    file = signed(await site.report("2026-04"), public_hex(KEY), KEY.sign)
+    assert (await verify(file)).wrong == []
+
+    def swapped(body: dict) -> None:
+        rows = body["seals"][0]["rows"]
+        rows[4], rows[5] = rows[5], rows[4]
+
+    assert await resigned(file, swapped) == ["2026-04-01: its half-hours are not in their order."]
 
 
 async def test_a_seal_is_never_rewritten(site: Site) -> None:
@@ -222,7 +248,7 @@ async def test_a_row_changed_in_the_database_after_its_day_was_sealed_is_found(s
 
 async def test_a_damaged_row_breaks_its_own_day_only(site: Site) -> None:
     begin, end = at("2026-04-01"), at("2026-04-04")
-    await site.owe(begin)
+    await site.owe(begin, until_ms=end)
     await site.fill(begin, end)
     await site.seal(end)
 
@@ -235,6 +261,93 @@ async def test_a_damaged_row_breaks_its_own_day_only(site: Site) -> None:
     assert found.wrong == []
     assert len(found.notes) == 1
     assert "2026-04-02" in found.notes[0]
+
+
+async def execute(site: Site, query: str) -> None:
+    async def change(connection: object) -> None:
+        await connection.execute(query)  # type: ignore[attr-defined]
+
+    await site.store.database.transact(change)
+
+
+async def test_a_damaged_amendment_is_a_note_and_nothing_wrong(site: Site) -> None:
+    begin, end = at("2026-04-01"), at("2026-04-04")
+    late = at("2026-04-01T10:00")
+    await site.owe(begin, until_ms=end)
+    await site.fill(begin, end)
+    await site.seal(at("2026-04-03"))
+    await site.revise(late, 5)
+    await site.seal(end)
+    await execute(site, f"UPDATE half_hours SET whole = 6 WHERE end_ms = {late} AND revision = 1")
+    body = await site.report("2026-04")
+    found = await verify(signed(body, public_hex(KEY), KEY.sign))
+    assert found.wrong == []
+    assert [one.partition(":")[0] for one in found.notes] == ["2026-04-03"]
+    assert "2026-04-03: 1 of its half-hours" in as_text(Wording(body, "en").shown("key"))
+
+
+async def test_a_damaged_reading_at_the_begin_is_named_and_nothing_wrong(site: Site) -> None:
+    begin, end = at("2026-04-01"), at("2026-04-02")
+    await site.owe(at("2026-03-31"))
+    await site.fill(at("2026-03-31"), end)
+    await site.revise(begin, 5)
+    await execute(site, f"UPDATE half_hours SET whole = 6 WHERE end_ms = {begin} AND revision = 1")
+    body = await site.report("2026-04")
+    assert body.damaged == ((1_800_000, begin, REGISTER, 1),)
+    assert (await verify(signed(body, public_hex(KEY), KEY.sign))).wrong == []
+
+
+@pytest.mark.parametrize(
+    ("sealed", "notes"),
+    [
+        ("2026-05-01", []),
+        ("2026-04-30", ["1 days that were over have no seal (2026-04-30)"]),
+        ("2026-04-01", ["30 days that were over have no seal (2026-04-01 to 2026-04-30)"]),
+    ],
+)
+async def test_days_that_were_never_sealed_are_told(site: Site, sealed: str, notes: list[str]) -> None:
+    begin, end = at("2026-04-01"), at("2026-05-01")
+    await site.owe(begin)
+    await site.fill(begin, end)
+    await site.seal(at(sealed))
+    found = await verify(signed(await site.report("2026-04"), public_hex(KEY), KEY.sign))
+    assert found.wrong == []
+    assert [one.partition(":")[0] for one in found.notes] == notes
+
+
+async def test_half_hours_that_were_made_after_the_last_seal_are_told(site: Site) -> None:
+    begin, end = at("2026-04-01"), at("2026-05-01")
+    await site.owe(begin)
+    await site.fill(begin, end)
+    await site.seal(end)
+    await site.revise(at("2026-04-30T10:00"), 5)
+    found = await verify(signed(await site.report("2026-04"), public_hex(KEY), KEY.sign))
+    assert found.wrong == []
+    assert [one.partition(",")[0] for one in found.notes] == [
+        "1 half-hours were made after their day was sealed"
+    ]
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_lost_row_is_a_note_where_a_doubt_names_it(site: Site, told: bool) -> None:
+    begin, end = at("2026-04-01"), at("2026-04-03")
+    gone = RowKey(1_800_000, at("2026-04-02T10:00"), REGISTER, 0)
+    await site.owe(begin, until_ms=end)
+    await site.fill(begin, end)
+    await site.seal(end)
+    await execute(site, f"DELETE FROM half_hours WHERE end_ms = {gone.end_ms}")
+    if told:  # as a salvage writes it down
+        await execute(
+            site,
+            "INSERT INTO doubts (at_ms, kind, detail, property_id, length_ms, end_ms) "
+            f"VALUES ({end}, 'lost', '{gone}', {REGISTER}, {gone.length_ms}, {gone.end_ms})",
+        )
+    body = await site.report("2026-04")
+    found = await verify(signed(body, public_hex(KEY), KEY.sign))
+    assert found.wrong == ([] if told else ["2026-04-02: its digest is not that of what it covers."])
+    assert len(found.notes) == told
+    shown = as_text(Wording(body, "en").shown("key"))
+    assert ("is lost" if told else "2026-04-02: 48 half-hours were sealed, 47 are there") in shown
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -256,6 +369,8 @@ def test_the_command_says_good_and_wrong(
     own = fingerprint(public_hex(KEY))
     assert main(["verify", str(path), "--key", own]) == 0
     assert "Unchanged: 2026-10 of Stationsweg 12" in capsys.readouterr().out
+    path.write_text(file, encoding="utf-8-sig")
+    assert main(["verify", str(path)]) == 0, "an editor's mark before it changes nothing"
     assert main(["verify", str(path), "--key", own[::-1]]) == 1
     assert "another key" in capsys.readouterr().out
     path.write_text(file.replace("|measured|", "|suspect|", 1))

@@ -17,7 +17,7 @@ from meterkast.config.file import load
 from meterkast.config.sections import Config, control_socket
 from meterkast.model.errors import ConfigError, MeterkastError
 from meterkast.model.time import Grid, zone
-from meterkast.pipeline.binding import resolve
+from meterkast.pipeline.binding import resolve, set_aside
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +118,7 @@ async def _uplinks(config: Config, grid: Grid, report: Report, database: Path) -
         clock = SystemClock()
         context = Context(device_id="check", grid=grid, clock=clock, store=store, random=random.random)
         products, properties = await store.products(), await store.properties()
+        aside = set_aside(await store.lives())
         with report.part("uplinks"):
             uplinks = make_uplinks(config, context)
             if not uplinks:
@@ -128,7 +129,7 @@ async def _uplinks(config: Config, grid: Grid, report: Report, database: Path) -
                     report.note(warning)
                 for wanted in uplink.wanted() if products else ():
                     for binding in wanted.bindings:
-                        if reason := resolve(binding, products, properties)[1]:
+                        if reason := resolve(binding, products, properties, aside)[1]:
                             report.note(f"{wanted.name}: {reason}")
     finally:
         await store.close()

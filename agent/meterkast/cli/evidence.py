@@ -7,7 +7,7 @@ import asyncio
 from datetime import tzinfo
 from pathlib import Path
 
-from meterkast.cli.instant import instant, property_of
+from meterkast.cli.instant import instant, properties_of
 from meterkast.cli.run import DEFAULT
 from meterkast.config.file import load
 from meterkast.config.sections import Config
@@ -64,10 +64,19 @@ async def _show(config: Config, channel: str, at: str) -> int:
     end_ms = grid.end_of(instant(at, "--at", grid.zone))
     store = await open_store(config.storage.path, read_only=True)
     try:
-        product, prop = property_of(channel, await store.products(), await store.properties())
-        rows = await store.half_hours(UtcMs(end_ms - 1), end_ms, properties=[prop.id])
+        meant = properties_of(channel, await store.products(), await store.properties(), await store.lives())
+        wanted = [one.id for _, one in meant]
+        rows = {
+            one.property_id: one
+            for one in await store.half_hours(UtcMs(end_ms - 1), end_ms, properties=wanted)
+        }
+        # Before a swap the name meant the meter that was read then.
+        measured = [
+            one for one in meant if (kept := rows.get(one[1].id)) is not None and kept.value is not None
+        ]
+        product, prop = (measured or meant)[0]
         closed = (await store.closed_until()).get((prop.id, HALF_HOUR_MS))
-        row = _measured(rows[0] if rows else None, channel, end_ms, closed, grid.zone)
+        row = _measured(rows.get(prop.id), channel, end_ms, closed, grid.zone)
         if prop.kind is not Kind.REGISTER or row.taken_ms is None:
             raise RefusedError(
                 f"{channel} is no register: its half-hour is made of {row.count} readings",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 
 from meterkast.model.errors import ConfigError
+from meterkast.model.life import Life
 from meterkast.model.product import Product, Property
-from meterkast.model.time import UtcMs, from_datetime
-from meterkast.pipeline.binding import resolve
+from meterkast.model.time import YEARS, UtcMs, from_datetime
+from meterkast.pipeline.binding import resolve, set_aside
 from meterkast.ports.uplink import Binding
 
 _EXAMPLES = "Write it like 2026-03-29T14:30 (the site's time), 2026-03-29T14:30+02:00 or 2026-03-29T12:30Z."
@@ -24,6 +25,8 @@ def instant(text: str, option: str, where: tzinfo) -> UtcMs:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{option} {text}: not a time", hint=_EXAMPLES) from error
+    if moment.year not in YEARS:
+        raise ConfigError(f"{option} {text}: its year is not from {YEARS[0]} to {YEARS[-1]}", hint=_EXAMPLES)
     if moment.tzinfo is not None:
         return from_datetime(moment)
     first, second = (from_datetime(moment.replace(tzinfo=where, fold=fold)) for fold in (0, 1))
@@ -35,10 +38,14 @@ def instant(text: str, option: str, where: tzinfo) -> UtcMs:
     return first
 
 
-def property_of(
-    channel: str, products: Sequence[Product], properties: Sequence[Property]
-) -> tuple[Product, Property]:
-    """The property of `<product>/<property>`: as the configuration writes it, or by the product's id.
+def properties_of(
+    channel: str, products: Sequence[Product], properties: Sequence[Property], lives: Iterable[Life]
+) -> list[tuple[Product, Property]]:
+    """The properties of `<product>/<property>`: as the configuration writes it, or by the product's id.
+
+    Returns:
+        What it means now; then what it meant before, or may mean from now on: meters that were replaced or
+        retired, and one whose swap is not signed off.
 
     Raises:
         ConfigError: There is none, or several.
@@ -49,10 +56,13 @@ def property_of(
             f"--channel {channel}: not <product>/<property>", hint="Write it like electricity/import_total."
         )
     by_id = {str(product.id): product for product in products}
-    found, why = resolve(Binding(product=name, key=key), products, properties)
+    binding, aside = Binding(product=name, key=key), set_aside(lives)
+    found, why = resolve(binding, products, properties, aside)
     if found is None and name in by_id:
         found = next((one for one in properties if str(one.product_id) == name and one.key == key), None)
     if found is None:
         known = ", ".join(f"{one.id} {one.description.identity}" for one in products) or "none yet"
         raise ConfigError(f"--channel {why or channel}", hint=f"Products by id: {known}.")
-    return by_id[str(found.product_id)], found
+    others = [resolve(binding, [one], properties, ())[0] for one in products if one.id in aside]
+    meant = [found, *(one for one in others if one is not None and one.id != found.id)]
+    return [(by_id[str(one.product_id)], one) for one in meant]

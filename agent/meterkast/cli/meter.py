@@ -85,7 +85,8 @@ def _order(args: argparse.Namespace) -> SwapOrder:
         at_ms = parse_iso(args.at) if args.at else None
     except ValueError as error:
         raise ConfigError(
-            f'--at "{args.at}" is no time with an offset', hint="Write it as 2026-11-03T10:20:00+01:00."
+            f'--at "{args.at}" is no time with an offset, or of no year that can be',
+            hint="Write it as 2026-11-03T10:20:00+01:00.",
         ) from error
     return SwapOrder(
         old=args.old,

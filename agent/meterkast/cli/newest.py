@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from meterkast.model.product import Product, Property
 from meterkast.model.time import UtcMs
-from meterkast.pipeline.binding import resolve
+from meterkast.pipeline.binding import resolve, set_aside
 from meterkast.ports.store import Store
 from meterkast.ports.uplink import Wanted
 from meterkast.uplinks.context import Closed, Newest
@@ -16,10 +16,11 @@ async def newest_in(store: Store) -> Newest:
     """What finds the newest interval that is closed for all that a stream is made of."""
     products: Sequence[Product] = await store.products()
     properties: Sequence[Property] = await store.properties()
+    aside = set_aside(await store.lives())
     closed = await store.closed_until()
 
     async def newest(wanted: Wanted) -> Closed | None:
-        found = {binding: resolve(binding, products, properties)[0] for binding in wanted.bindings}
+        found = {binding: resolve(binding, products, properties, aside)[0] for binding in wanted.bindings}
         ids = {binding: prop.id for binding, prop in found.items() if prop is not None}
         ends = [closed.get((property_id, wanted.length_ms)) for property_id in ids.values()]
         known = [end for end in ends if end is not None]

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what each platform says; exit status 2 where one lacks what it acknowledged.
+    """Print what each platform says; exit status 2 where one lacks something, or could not be asked.
 
     Raises:
         ConfigError: There is no such uplink, or no gateway has run with this configuration yet.
@@ -72,4 +72,5 @@ async def _reconcile(config: Config, path: Path, only: str, dry_run: bool) -> in
         print(f"{one.uplink} {one.stream}: {say[one.outcome].format(again=one.again)}{reason}{held}{gone}")
     if not answers:
         print("Nothing was delivered yet.")
-    return 2 if any(one.again or one.gone or one.outcome == "not shown" for one in answers) else 0
+    good = ("agrees", "backlog", "cannot tell")
+    return 0 if all(one.outcome in good and not one.gone for one in answers) else 2

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from meterkast.cli.output import whole_text
 from meterkast.cli.run import DEFAULT
+from meterkast.cli.table import harmless
 from meterkast.config.file import load
 from meterkast.config.sections import Config
 from meterkast.model.errors import ConfigError
+from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import text
 from meterkast.model.time import DAY_MS, Grid, UtcMs, iso_local, iso_utc, zone
 
@@ -39,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write it; exit status 0 where the month is complete, 2 where it is not.
+    """Write it; exit status 0 where the month is complete, a running one so far; 2 where it is not, or empty.
 
     Raises:
         ConfigError: It is no month, or no gateway has run with this configuration yet.
@@ -116,16 +118,14 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
     ledger = await ledger_of(store, grid, now_ms=now_ms, aged_ms=aged_ms)
     lines = csv.writer(out, lineterminator="\r\n")
     lines.writerow(_HEADS.split(","))
-    whole = True
+    entry, whole = None, True
     async for entries in ledger.days(channels, after_ms, until_ms):
         for entry in entries:
             channel, item = entry.channel, entry.item
             values = [text(row.value.decimal()) for row in entry.rows if row.value is not None]
             lines.writerow(
                 [
-                    channel.uplink,
-                    channel.stream,
-                    channel.name,
+                    *map(harmless, (channel.uplink, channel.stream, channel.name)),
                     iso_local(entry.end_ms, grid.zone),
                     iso_utc(entry.end_ms),
                     entry.standing.value,
@@ -136,10 +136,10 @@ async def _csv(store: SqliteStore, config: Config, grid: Grid, month: str, now_m
                     units.get(channel.properties[0], ""),
                     entry.handed.value,
                     iso_utc(item.delivered_ms) if item is not None and item.delivered_ms else "",
-                    item.receipt if item is not None else "",
-                    item.words if item is not None else "",
+                    harmless(item.receipt) if item is not None else "",
+                    harmless(item.words) if item is not None else "",
                 ]
             )
-            good = entry.standing in (Standing.MEASURED, Standing.LATE)
-            whole = whole and good and entry.handed is Handed.DELIVERED
-    return 0 if whole else 2
+            good = entry.standing in (Standing.MEASURED, Standing.LATE) and entry.handed is Handed.DELIVERED
+            whole = whole and (good or entry.cause is Cause.NOT_DUE)
+    return 0 if whole and entry is not None else 2

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from meterkast.proof.verify import verify
 
     try:
-        text = args.file.read_text(encoding="utf-8")
+        text = args.file.read_text(encoding="utf-8-sig")  # some editors put a mark before it
     except OSError as error:
         raise ConfigError(f"{args.file}: {error.strerror}", hint="Give the file of a report.") from error
     except UnicodeDecodeError:

@@ -32,3 +32,8 @@ class Life:
     def waits(self) -> bool:
         """Whether a swap waits to be signed off."""
         return self.replaces is not None and self.signed_ms is None
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether a name means it only where it can mean no other meter."""
+        return self.waits or self.retired_ms is not None

@@ -27,6 +27,10 @@ DAY_MS = 24 * HOUR_MS
 _STEP_MS = MINUTE_MS
 
 
+YEARS = range(1970, 9999)
+"""Years that a person may write: a day or an offset more stays within what the calendar's code can count."""
+
+
 def zone(name: str) -> ZoneInfo:
     """The zone of an IANA name such as "Europe/Amsterdam".
 
@@ -77,9 +81,12 @@ def parse_iso(text: str) -> UtcMs:
     """The instant of an ISO 8601 text with an offset or Z.
 
     Raises:
-        ValueError: It is no such text, or it lacks the offset.
+        ValueError: It is no such text, it lacks the offset, or its year is not one of `YEARS`.
     """
-    return from_datetime(datetime.fromisoformat(text))
+    moment = datetime.fromisoformat(text)
+    if moment.year not in YEARS:
+        raise ValueError(f"{text}: its year is not from {YEARS[0]} to {YEARS[-1]}")
+    return from_datetime(moment)
 
 
 class Grid:

@@ -71,7 +71,9 @@ class Beginning:
         known = self._meters
         for _, wanted in self._waiting:
             for binding in wanted.peaks:
-                prop, _ = resolve(binding, known.products.values(), known.properties.values())
+                prop, _ = resolve(
+                    binding, known.products.values(), known.properties.values(), known.set_aside()
+                )
                 if prop is not None:
                     self._closing.peaks(prop.id, wanted.emptied_percent)
 

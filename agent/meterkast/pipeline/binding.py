@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
+from meterkast.model.life import Life
 from meterkast.model.product import Product, ProductId, Property
 from meterkast.ports.uplink import Binding
 
@@ -16,19 +17,24 @@ def named(product: Product, name: str) -> bool:
     )
 
 
+def set_aside(lives: Iterable[Life]) -> set[ProductId]:
+    """Products that a name means only where it can mean no other."""
+    return {one.product_id for one in lives if one.set_aside}
+
+
 def resolve(
     binding: Binding,
     products: Iterable[Product],
     properties: Iterable[Property],
-    set_aside: Container[ProductId] = (),
+    aside: Container[ProductId],
 ) -> tuple[Property | None, str]:
     """The property a binding means.
 
     Args:
         binding: What is asked for.
         products, properties: All that are known.
-        set_aside: Products that are meant only where no other could be: retired ones, and a new meter whose
-            swap is not signed off.
+        aside: Products that are meant only where no other could be: retired ones, and a new meter whose swap
+            is not signed off; see `set_aside`.
 
     Returns:
         The property; or None and a sentence that says what is waited for or what to write instead.
@@ -38,12 +44,12 @@ def resolve(
     candidates = [product for product in known if product.description.identity == binding.product] or [
         product for product in known if named(product, binding.product)
     ]
-    candidates = _standing(candidates, set_aside)
+    candidates = _standing(candidates, aside)
     if not candidates:
         candidates = [product for product in known if product.description.medium == binding.product]
         # A medium's bare name means the utility's own meter before any behind it: adding a sub-meter must not
         # stop what was bound before.
-        candidates = _standing(candidates, set_aside)
+        candidates = _standing(candidates, aside)
         candidates = [product for product in candidates if product.description.is_utilitys] or candidates
         if len(candidates) > 1:
             return None, _ambiguous(binding, candidates)
@@ -63,8 +69,8 @@ def resolve(
     return found[0], ""
 
 
-def _standing(candidates: list[Product], set_aside: Container[ProductId]) -> list[Product]:
-    return [product for product in candidates if product.id not in set_aside] or candidates
+def _standing(candidates: list[Product], aside: Container[ProductId]) -> list[Product]:
+    return [product for product in candidates if product.id not in aside] or candidates
 
 
 def _ambiguous(binding: Binding, candidates: Sequence[Product]) -> str:

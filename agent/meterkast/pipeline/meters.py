@@ -19,6 +19,7 @@ from meterkast.model.life import Life
 from meterkast.model.product import Product, ProductId, Property, PropertyId
 from meterkast.model.reading import Frames
 from meterkast.model.time import UtcMs
+from meterkast.pipeline.binding import set_aside
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.composing import BoundStream
 from meterkast.pipeline.epochs import Before
@@ -98,7 +99,7 @@ class Meters:
 
     def set_aside(self) -> set[ProductId]:
         """Products that a name means only where it can mean no other."""
-        return {one.product_id for one in self._lives.values() if one.waits or one.retired_ms is not None}
+        return set_aside(self._lives.values())
 
     def present(self, source: str, products: Sequence[ProductId]) -> None:
         """All the meters that a port shows now.

@@ -27,7 +27,8 @@ class RegisterPart(Frozen, frozen=True):
 
     Attributes:
         begin, end: Its readings, as the meter showed them.
-        begin_ms, end_ms: The ends of the intervals that they belong to.
+        begin_ms, end_ms: The ends of the intervals that they belong to; where the channel begins or ends with
+            a meter swap, that instant.
         difference: What the intervals between them add up to; across a break as the counter goes on.
     """
 
@@ -88,7 +89,7 @@ class PropertyPart(Frozen, frozen=True):
 
 
 class EpochPart(Frozen, frozen=True):
-    """An epoch that began in the report's time, or that one of its half-hours belongs to; see model/epoch.py.
+    """An epoch of a register of the report, or with which another meter took its place; see model/epoch.py.
 
     Quantities are [whole, decimals].
     """
@@ -184,7 +185,8 @@ class Body(Frozen, frozen=True):
         status: "complete", "undelivered", "incomplete" or "empty".
         over: Whether the month was over.
         rows: Canonical rows that no seal of this report shows: of other lengths, or sealed later.
-        damaged: [length, end, property, revision] of rows that are not as they were written.
+        damaged: [length, end, property, revision] of rows that are not as they were written; also at the
+            begin.
         closed: [property, length, end in ms]: how far each is closed.
         reconcile, checks: What came of the nightly checks.
     """

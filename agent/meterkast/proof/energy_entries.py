@@ -68,7 +68,10 @@ async def entries_of(
     day = UtcMs(-(-start_ms // QUARTER_MS) * QUARTER_MS)
     while day < end_ms:
         until = UtcMs(min(end_ms, day + DAY_MS))
-        points = await _edges(store, wanted, day, until, damaged if damaged is not None else [])
+        wrong: list[RowKey] = []
+        points = await _edges(store, wanted, day, until, wrong)
+        if damaged is not None:  # the days' edges overlap
+            damaged += [key for key in wrong if key not in damaged]
         before, after = await _beside_boundaries(store, set(wanted), day, until)
         yield (
             day,

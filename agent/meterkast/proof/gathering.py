@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from meterkast import __version__
 from meterkast.model.channel import Channel
 from meterkast.model.datatypes import Kind
+from meterkast.model.doubt import Doubt
 from meterkast.model.epoch import Epoch
 from meterkast.model.errors import StorageError
-from meterkast.model.half_hour import HalfHour, Intervals
+from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Seal
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs, iso_utc
@@ -91,16 +92,18 @@ async def gather(store: BookedStore, site: Site, month: str, now_ms: UtcMs) -> B
     shown = sorted({one for channel in channels for one in channel.properties})
     epochs: dict[PropertyId, list[Epoch]] = {}
     for epoch in await store.epochs():
-        if epoch.property_id in shown:
+        if epoch.property_id in shown or epoch.predecessor in shown:
             epochs.setdefault(epoch.property_id, []).append(epoch)
     properties = await _properties(store, shown)
     registers = {PropertyId(one.id): one.unit for one in properties if one.register}
     aged_ms = UtcMs(now_ms - site.samples_days * DAY_MS)
-    begins = await _begins(store, registers, after_ms)
+    damaged: list[RowKey] = []
+    begins = await _begins(store, registers, after_ms, damaged)
     ledger = await ledger_of(store, site.grid, now_ms=now_ms, aged_ms=aged_ms)
-    tallies = Tallies(site.grid, registers, epochs, begins)
+    tallies = Tallies(site.grid, registers, epochs, begins, after_ms=after_ms, until_ms=until_ms)
     parts = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))
-    seals = await _seals(store, site.device, shown, after_ms, until_ms)
+    doubts = await store.doubts()
+    seals = await _seals(store, site.device, doubts, shown, after_ms, until_ms)
     return Body(
         month=month,
         site=site.name,
@@ -119,13 +122,19 @@ async def gather(store: BookedStore, site: Site, month: str, now_ms: UtcMs) -> B
         streams=await _streams(store, channels, after_ms, until_ms),
         epochs=tuple(_epoch(one) for own in epochs.values() for one in own),
         clock=await _clock(store, after_ms, until_ms),
-        doubts=await _doubts(store, after_ms),
+        doubts=tuple(
+            DoubtPart(at_ms=one.at_ms, kind=one.kind, detail=one.detail)
+            for one in doubts
+            if one.at_ms > after_ms
+        ),
         reconcile=tuple(
             {name: getattr(one, name) for name in type(one).__dataclass_fields__} for one in await kept(store)
         ),
         checks=await _checks(store, site.grid, channels, after_ms, until_ms, now_ms),
         rows=await _other_rows(store, channels, shown, seals, after_ms, until_ms),
-        damaged=tuple((key.length_ms, key.end_ms, key.property_id, key.revision) for key in ledger.damaged),
+        damaged=tuple(
+            (key.length_ms, key.end_ms, key.property_id, key.revision) for key in (*damaged, *ledger.damaged)
+        ),
         closed=tuple(
             sorted(
                 (property_id, length_ms, end_ms)
@@ -154,9 +163,9 @@ async def _properties(store: BookedStore, shown: Sequence[PropertyId]) -> tuple[
 
 
 async def _begins(
-    store: BookedStore, registers: Iterable[PropertyId], after_ms: UtcMs
+    store: BookedStore, registers: Iterable[PropertyId], after_ms: UtcMs, damaged: list[RowKey]
 ) -> dict[PropertyId, HalfHour]:
-    rows = await store.half_hours(UtcMs(after_ms - 1), after_ms, properties=list(registers), damaged=[])
+    rows = await store.half_hours(UtcMs(after_ms - 1), after_ms, properties=list(registers), damaged=damaged)
     return {row.property_id: row for row in rows}
 
 
@@ -216,13 +225,6 @@ async def _clock(store: BookedStore, after_ms: UtcMs, until_ms: UtcMs) -> tuple[
     return tuple(found)
 
 
-async def _doubts(store: BookedStore, after_ms: UtcMs) -> tuple[DoubtPart, ...]:
-    found = await store.doubts()
-    return tuple(
-        DoubtPart(at_ms=one.at_ms, kind=one.kind, detail=one.detail) for one in found if one.at_ms > after_ms
-    )
-
-
 async def _checks(
     store: BookedStore,
     grid: Grid,
@@ -250,24 +252,31 @@ async def _checks(
 
 
 async def _seals(
-    store: BookedStore, device: str, shown: Sequence[PropertyId], after_ms: UtcMs, until_ms: UtcMs
+    store: BookedStore,
+    device: str,
+    doubts: Sequence[Doubt],
+    shown: Sequence[PropertyId],
+    after_ms: UtcMs,
+    until_ms: UtcMs,
 ) -> tuple[SealPart, ...]:
     parts = []
     previous = device
     for seal in await store.books.all_seals():
         if seal.until_ms > after_ms and seal.after_ms < until_ms:
-            parts.append(await _seal(store, seal, previous, frozenset(shown)))
+            parts.append(await _seal(store, seal, previous, doubts, frozenset(shown)))
         previous = seal.digest
     return tuple(parts)
 
 
-async def _seal(store: BookedStore, seal: Seal, previous: str, shown: frozenset[PropertyId]) -> SealPart:
+async def _seal(
+    store: BookedStore, seal: Seal, previous: str, doubts: Sequence[Doubt], shown: frozenset[PropertyId]
+) -> SealPart:
     rows: tuple[str, ...] = ()
     amendments: tuple[str, ...] = ()
     parts: dict[str, tuple[int, str]] = {}
     broken = ""
     try:
-        covered = await covered_by(store.books, seal)
+        covered = await covered_by(store.books, seal, doubts)
         rows = tuple(row.canonical() for row in covered.rows if row.property_id in shown)
         amendments = tuple(row.canonical() for row in covered.amendments if row.property_id in shown)
         parts = {str(one): (part.rows, part.digest) for one, part in covered.parts().items()}

@@ -12,6 +12,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Complete: all {expected} values are measured, and the platforms have confirmed them.",
         "Volledig: alle {expected} waarden zijn gemeten, en de platformen hebben ze bevestigd.",
     ),
+    "running": (
+        "Complete so far: all {expected} values are measured, and the platforms have confirmed them.",
+        "Volledig tot nu toe: alle {expected} waarden zijn gemeten, en de platformen hebben ze bevestigd.",
+    ),
     "undelivered": (
         "Measured, not delivered: all {expected} values are measured, {undelivered} are not confirmed.",
         "Gemeten, niet bezorgd: alle {expected} waarden zijn gemeten, {undelivered} zijn niet bevestigd.",
@@ -23,6 +27,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "empty": (
         "Nothing was owed to any platform in this month.",
         "In deze maand was aan geen platform iets verschuldigd.",
+    ),
+    "seldom": (
+        "In {count} more intervals no value is missed: the meter reports less often.",
+        "In nog {count} intervallen wordt geen waarde gemist: de meter meldt minder vaak.",
     ),
     "so far": (
         "The month is not over; this is how it was at {made}.",
@@ -81,6 +89,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "checks": ("Check of the sums", "Controle van de sommen"),
     "day": ("Day", "Dag"),
     "rows": ("Half-hours compared", "Halfuren vergeleken"),
+    "sealed": ("Half-hours", "Halfuren"),
     "unchecked": ("Without samples", "Zonder metingen"),
     "not checked": ("Not checked against the samples", "Niet met de metingen vergeleken"),
     "wrong": ("Wrong", "Fout"),

@@ -179,7 +179,8 @@ class Ledger:
                 cause = self._absence(property_id, end_ms, length_ms)
                 known = [HalfHour.missing(property_id, end_ms, length_ms, cause)]
             newest.append(known[-1])
-            sent_first = sent_first and known[0].state in (State.MEASURED, State.LATE)
+            # A suspect one is composed when it is decided; a missing one at once, without a value.
+            sent_first = sent_first and known[0].state is not State.MISSING
         if standing is None:
             worst = min(newest, key=lambda row: _WORST.index(row.state))
             standing, cause = Standing(worst.state.value), worst.cause

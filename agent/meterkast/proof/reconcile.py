@@ -9,9 +9,12 @@ from typing import cast
 
 from meterkast.model.delivery import StreamStatus
 from meterkast.model.errors import MisconfiguredError, NotDeliveredError
-from meterkast.model.time import UtcMs
+from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs
 from meterkast.ports.uplink import Answering, Uplink
 from meterkast.proof.books import BookedStore
+
+_MUTE_MS = 2 * DAY_MS - HOUR_MS
+"""The third night in a row; the night the clock changes is an hour shorter."""
 
 SCOPE, KEY = "proof", "reconcile"
 
@@ -29,6 +32,7 @@ class Answer:
         again: How many items were put back.
         gone: How many lack at the platform, and cannot be sent again: their payload is no longer kept.
         words: Why it was not asked; empty otherwise.
+        mute_ms: Since when it could not be asked; None where it could.
     """
 
     uplink: str
@@ -40,6 +44,7 @@ class Answer:
     again: int = 0
     gone: int = 0
     words: str = ""
+    mute_ms: int | None = None
 
 
 async def reconcile(
@@ -107,7 +112,8 @@ async def _ask(
     try:
         held_ms = await cast(Answering, uplink).held_until(stream)
     except (NotDeliveredError, MisconfiguredError) as error:
-        return answer("not asked", words=f"{error}. {error.hint}")
+        since_ms = before.mute_ms if before is not None and before.mute_ms is not None else now_ms
+        return answer("not asked", words=f"{error}. {error.hint}", mute_ms=since_ms)
     assert status.delivered_ms is not None
     if held_ms is not None and held_ms >= status.delivered_ms:
         return answer("agrees", held_ms=held_ms)
@@ -123,5 +129,14 @@ async def _ask(
 
 
 def lacking(answers: Sequence[Answer]) -> list[Answer]:
-    """Those a person should know of: the platform lacks what it acknowledged, and nothing cures it."""
-    return [one for one in answers if one.outcome == "not shown" or one.gone]
+    """Those a person should know of: the platform lacks what it acknowledged, and nothing cures it.
+
+    Or nobody knows: it could not be asked for some nights.
+    """
+    return [
+        one
+        for one in answers
+        if one.outcome == "not shown"
+        or one.gone
+        or (one.mute_ms is not None and one.asked_ms - one.mute_ms >= _MUTE_MS)
+    ]

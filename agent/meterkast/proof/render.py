@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
+from meterkast.model.half_hour import Cause
 from meterkast.model.quantity import Quantity, text
 from meterkast.model.time import Grid, UtcMs, to_datetime, zone
-from meterkast.proof.body import Body, ChannelPart
+from meterkast.model.units import POWERS
+from meterkast.proof.body import Body, ChannelPart, PropertyPart, Span
 from meterkast.proof.language import month_name, words
+from meterkast.proof.tally import lacking, not_due
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -102,12 +106,14 @@ class Wording:
 
     def _verdict(self) -> str:
         body, say = self._body, self._words
-        expected = sum(one.expected for one in body.channels)
-        first = say[body.status].format(
-            expected=expected,
-            lacking=sum(one.expected - one.measured - one.late for one in body.channels),
-            undelivered=sum(one.expected - one.delivered for one in body.channels),
+        seldom = sum(map(not_due, body.channels))
+        first = say["running" if body.status == "complete" and not body.over else body.status].format(
+            expected=sum(one.expected for one in body.channels) - seldom,
+            lacking=sum(map(lacking, body.channels)),
+            undelivered=sum(one.expected - one.delivered for one in body.channels) - seldom,
         )
+        if seldom:
+            first = f"{first} {say['seldom'].format(count=seldom)}"
         return first if body.over else f"{first} {say['so far'].format(made=self._at(body.now_ms))}"
 
     def _at(self, at_ms: int | None) -> str:
@@ -121,7 +127,16 @@ class Wording:
 
     def _meter(self, one: ChannelPart) -> str:
         own = [self._properties[number] for number in one.properties if number in self._properties]
-        return ", ".join(f"{each.product}, {each.name}" for each in own)
+        return ", ".join(map(_called, own))
+
+    def _owed(self, one: ChannelPart) -> str:
+        """The meter, and since or until when it is this channel's, where that is within the month."""
+        body, said = self._body, self._meter(one)
+        if one.from_ms > body.after_ms:
+            said += f"; {self._words['from'].lower()} {self._at(one.from_ms)}"
+        if one.until_ms is not None and one.until_ms < body.until_ms:
+            said += f"; {self._words['until'].lower()} {self._at(one.until_ms)}"
+        return said
 
     def _table(self, title: str, heads: str, rows: Sequence[Sequence[str]], numbers: int = 99) -> Table:
         say = self._words
@@ -134,7 +149,7 @@ class Wording:
             f" {name}" for name in ("open", "aged") if any(getattr(one, name) for one in self._body.channels)
         )
         rows = [
-            [self._name(one), self._meter(one), *(str(getattr(one, name)) for name in counts.split())]
+            [self._name(one), self._owed(one), *(str(getattr(one, name)) for name in counts.split())]
             for one in self._body.channels
         ]
         return self._table("channels", f"channel meter {counts}", rows, 2)
@@ -149,7 +164,7 @@ class Wording:
                 str(span.count),
             ]
             for one in self._body.channels
-            for span in one.spans
+            for span in _told(one)
         ]
         return self._table("spans", "channel cause from until count", rows, 4)
 
@@ -157,9 +172,9 @@ class Wording:
         rows = [
             [
                 self._name(one),
-                f"{part.begin} {part.unit} ({self._at(part.begin_ms)})",
-                f"{part.end} {part.unit} ({self._at(part.end_ms)})",
-                f"{part.difference} {part.unit}",
+                f"{_face(part.begin, part.unit)} ({self._at(part.begin_ms)})",
+                f"{_face(part.end, part.unit)} ({self._at(part.end_ms)})",
+                _face(part.difference, part.unit),
             ]
             for one in self._body.channels
             if (part := one.register) is not None
@@ -178,14 +193,15 @@ class Wording:
     def _breaks(self) -> Table:
         body = self._body
         rows = []
-        for one in body.epochs:
-            if one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
+        for one in sorted(body.epochs, key=lambda epoch: epoch.at_ms):
+            prop = self._properties.get(one.property_id)
+            if prop is None or one.last is None or not body.after_ms < one.at_ms <= body.until_ms:
                 continue
-            prop = self._properties[one.property_id]
             old, new = (
-                f"{text(Quantity(*number).decimal())} {prop.unit}" for number in (one.last, one.first)
+                _face(text(Quantity(*number).decimal()), prop.unit) for number in (one.last, one.first)
             )
-            meter = f"{prop.product}, {prop.name}"
+            before = self._properties.get(one.predecessor) if one.predecessor is not None else None
+            meter = _called(prop) if before is None else f"{_called(before)} → {_called(prop)}"
             rows.append([meter, self._words[one.kind], self._at(one.at_ms), old, new, one.signed_by or "—"])
         return self._table("breaks", "meter kind when old new signed", rows)
 
@@ -207,6 +223,11 @@ class Wording:
             [self._at(end_ms), "CRC", f"property {number}, revision {revision}, {length // 60_000} min"]
             for length, end_ms, number, revision in self._body.damaged
         ]
+        for seal in self._body.seals:
+            there = sum(rows for rows, _ in seal.parts.values())
+            short = f"{seal.count} half-hours were sealed, {there} are there" if there != seal.count else ""
+            if told := seal.broken or short:
+                rows.append([self._at(seal.until_ms), "seal", f"{seal.day}: {told}"])
         return self._table("doubts", "when kind detail", rows)
 
     def _asked(self) -> Table:
@@ -246,7 +267,38 @@ class Wording:
 
     def _seals(self) -> Table:
         rows = [[one.day, str(one.count), one.digest] for one in self._body.seals]
-        return self._table("seals", "day rows digest", rows)
+        return self._table("seals", "day sealed digest", rows)
+
+
+_FACES = {"Wh": "kWh", "varh": "kvarh", "VAh": "kVAh", "L": "m3", "MJ": "GJ"}
+
+
+def _face(written: str, unit: str) -> str:
+    """A register as the display of a meter shows it; empty where it is not known."""
+    if not written or unit not in _FACES:
+        return f"{written} {unit}".strip() if written else "—"
+    return f"{text(Decimal(written).scaleb(-POWERS[_FACES[unit]][1]))} {_FACES[unit]}"
+
+
+def _called(one: PropertyPart) -> str:
+    """A register with its meter, by name and by what stands on it: a house has several of one name."""
+    return f"{one.product} ({one.identity}), {one.name}"
+
+
+def _told(one: ChannelPart) -> list[Span]:
+    """What is missing in a row; all that was not due as one, for it may be every second interval."""
+    seldom = [span for span in one.spans if span.cause == Cause.NOT_DUE]
+    told = [span for span in one.spans if span.cause != Cause.NOT_DUE]
+    if seldom:
+        told.append(
+            Span(
+                cause=seldom[0].cause,
+                after_ms=seldom[0].after_ms,
+                until_ms=seldom[-1].until_ms,
+                count=not_due(one),
+            )
+        )
+    return told
 
 
 def as_text(shown: Shown) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from meterkast.model.doubt import Doubt
 from meterkast.model.errors import StorageError
 from meterkast.model.half_hour import HalfHour, Intervals, RowKey
 from meterkast.model.product import PropertyId
 from meterkast.model.seal import Part, Parts, Seal, digest
-from meterkast.model.time import DAY_MS, Grid, UtcMs
+from meterkast.model.time import DAY_MS, HALF_HOUR_MS, Grid, UtcMs
 from meterkast.proof.books import Books, Key
 
 
@@ -62,7 +63,7 @@ async def seal_next(books: Books, grid: Grid, device_id: str, now_ms: UtcMs) -> 
     damaged: list[RowKey] = []
     rows = await books.sealable(after_ms, until_ms, damaged=damaged)
     waiting = await books.amendments(0)
-    amendments = await _rows_of(books, waiting)
+    amendments = await _rows_of(books, waiting, [])
     covered = Covered(rows, amendments)
     parts = covered.parts()
     seal = Seal(
@@ -77,31 +78,64 @@ async def seal_next(books: Books, grid: Grid, device_id: str, now_ms: UtcMs) -> 
     return seal
 
 
-async def covered_by(books: Books, seal: Seal) -> Covered:
+async def covered_by(books: Books, seal: Seal, doubts: Sequence[Doubt]) -> Covered:
     """What a seal covers, as the database has it now.
 
+    Args:
+        doubts: What the storage cannot vouch for.
+
     Raises:
-        StorageError: The database refused, or a row is damaged.
+        StorageError: The database refused, or a row is damaged, or is lost as a doubt says. What is gone
+            without a word of it is left out, and the digest does not fit.
     """
     damaged: list[RowKey] = []
     rows = await books.sealable(seal.after_ms, seal.until_ms, damaged=damaged)
+    keys = await books.amendments(seal.number)
+    covered = Covered(rows, await _rows_of(books, keys, damaged))
     if damaged:
         raise StorageError(
-            f"{len(damaged)} half-hours of {seal.day} are not as they were written: {damaged[0]}",
+            f"{len(damaged)} of its half-hours are not as they were written: {damaged[0]}",
             hint="The card changed them: copy the database and replace the card.",
         )
-    return Covered(rows, await _rows_of(books, await books.amendments(seal.number)))
+    short = seal.rows - len(rows) - len(covered.amendments)
+    lost = _lost(seal, keys, doubts) if short else []
+    if lost:
+        raise StorageError(
+            f"{short} of its half-hours are not there: {lost[0]} is lost",
+            hint="The card damaged them: copy the database and replace the card.",
+        )
+    return covered
 
 
-async def _rows_of(books: Books, keys: Sequence[Key]) -> list[HalfHour]:
-    """The rows of those keys, in their order; what is damaged or gone is left out."""
+def _lost(seal: Seal, amendments: Sequence[Key], doubts: Sequence[Doubt]) -> list[str]:
+    """The half-hours that a seal may have covered, and that nobody can vouch for."""
+    amended = {key[:2] for key in amendments}
+    return [
+        one.detail
+        for one in doubts
+        if one.kind == "lost"
+        and one.length_ms == HALF_HOUR_MS
+        and one.end_ms is not None
+        and (seal.after_ms < one.end_ms <= seal.until_ms or (one.end_ms, one.property_id) in amended)
+    ]
+
+
+async def _rows_of(books: Books, keys: Sequence[Key], damaged: list[RowKey]) -> list[HalfHour]:
+    """The rows of those keys, in their order; what is damaged or gone is left out.
+
+    Args:
+        damaged: Takes the keys of those that are.
+    """
+    wanted = set(keys)
     found: dict[Key, HalfHour] = {}
     done_ms = -1
     for end_ms, _, _ in keys:
         if end_ms <= done_ms:
             continue
         done_ms = end_ms + DAY_MS
-        rows = await books.revisions(Intervals(UtcMs(end_ms - 1), UtcMs(done_ms)), damaged=[])
+        wrong: list[RowKey] = []
+        rows = await books.revisions(Intervals(UtcMs(end_ms - 1), UtcMs(done_ms)), damaged=wrong)
+        damaged += [key for key in wrong if (key.end_ms, key.property_id, key.revision) in wanted]
         found.update({_key(row): row for row in rows})
     return [found[key] for key in keys if key in found]
 

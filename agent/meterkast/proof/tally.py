@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meterkast.model.channel import Channel
-from meterkast.model.epoch import Epoch
-from meterkast.model.half_hour import HalfHour
+from meterkast.model.epoch import Break, Epoch
+from meterkast.model.half_hour import Cause, HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import text
-from meterkast.model.time import Grid
+from meterkast.model.time import Grid, UtcMs
 from meterkast.proof.body import ChannelPart, RegisterPart, Span
 from meterkast.proof.conservation import counts, sum_of_differences
 from meterkast.proof.ledger import Entry, Handed, Standing
@@ -30,7 +30,9 @@ class Tallies:
 
     Args:
         registers: The unit of each property that is a register.
+        epochs: Of each register, by number.
         begins: The newest half-hour of each register that ends at the begin.
+        after_ms, until_ms: The report's time.
     """
 
     def __init__(
@@ -39,11 +41,16 @@ class Tallies:
         registers: Mapping[PropertyId, str],
         epochs: Mapping[PropertyId, Sequence[Epoch]],
         begins: Mapping[PropertyId, HalfHour],
+        *,
+        after_ms: UtcMs,
+        until_ms: UtcMs,
     ) -> None:
         self._grid = grid
         self._registers = registers
         self._epochs = epochs
         self._begins = begins
+        self._after_ms = after_ms
+        self._until_ms = until_ms
         self._tallies: dict[Channel, _Tally] = {}
 
     async def take(self, channels: Sequence[Channel], days: AsyncIterator[list[Entry]]) -> list[ChannelPart]:
@@ -109,8 +116,11 @@ class Tallies:
         property_id = channel.properties[0]
         if len(channel.properties) != 1 or property_id not in self._registers or not tally.values:
             return None
-        begin = self._begins.get(property_id)
-        rows = [*([begin] if begin is not None and counts(begin) else []), *tally.values]
+        begin = self._hung(channel, tally.values[0])
+        if begin is None and (known := self._begins.get(property_id)) is not None and counts(known):
+            begin = known if known.end_ms >= channel.from_ms else None
+        end = self._taken_down(channel, tally.values[-1])
+        rows = [one for one in (begin, *tally.values, end) if one is not None]
         try:
             difference = text(sum_of_differences(rows, self._epochs.get(property_id, ())).decimal())
         except KeyError:
@@ -127,11 +137,48 @@ class Tallies:
             difference=difference,
         )
 
+    def _hung(self, channel: Channel, first: HalfHour) -> HalfHour | None:
+        """What the meter showed when it took another one's place, where the channel begins with that."""
+        if channel.from_ms < self._after_ms:
+            return None
+        for epoch in self._epochs.get(channel.properties[0], ()):
+            if epoch.kind is Break.SWAP and self._begins_with(epoch, channel.length_ms) == channel.from_ms:
+                return replace(first, end_ms=epoch.at_ms, value=epoch.first, epoch=epoch.number)
+        return None
+
+    def _taken_down(self, channel: Channel, last: HalfHour) -> HalfHour | None:
+        """What the meter showed when another one took its place, where the channel ends with that."""
+        property_id = channel.properties[0]
+        if channel.until_ms is None or channel.until_ms > self._until_ms:
+            return None
+        for epoch in (one for own in self._epochs.values() for one in own if one.predecessor == property_id):
+            if epoch.last is not None and self._begins_with(epoch, channel.length_ms) == channel.until_ms:
+                before = [one.number for one in self._epochs.get(property_id, ()) if one.at_ms <= epoch.at_ms]
+                number = max(before, default=last.epoch)
+                return replace(last, end_ms=epoch.at_ms, value=epoch.last, epoch=number)
+        return None
+
+    def _begins_with(self, swap: Epoch, length_ms: int) -> UtcMs:
+        """Since when the new meter's channel owes: from the begin of the interval in which it was hung."""
+        return self._grid.start_of(self._grid.end_of(swap.at_ms, length_ms), length_ms)
+
 
 def status(channels: Sequence[ChannelPart]) -> str:
     """What the report's first line says."""
     if not sum(one.expected for one in channels):
         return "empty"
-    if any(one.expected != one.measured + one.late for one in channels):
+    if any(lacking(one) for one in channels):
         return "incomplete"
-    return "complete" if all(one.delivered == one.expected for one in channels) else "undelivered"
+    return (
+        "complete" if all(one.delivered == one.expected - not_due(one) for one in channels) else "undelivered"
+    )
+
+
+def not_due(one: ChannelPart) -> int:
+    """Intervals in which nothing is missed: the meter reports less often."""
+    return one.causes.get(Cause.NOT_DUE.value, 0)
+
+
+def lacking(one: ChannelPart) -> int:
+    """Intervals that are owed a value and have none that counts."""
+    return one.expected - one.measured - one.late - not_due(one)

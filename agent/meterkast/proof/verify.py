@@ -118,14 +118,14 @@ def _seal(seal: SealPart, shown: set[PropertyId], found: Verdict) -> None:
     if seal.broken:
         found.notes.append(f"{seal.day}: its seal cannot be worked out again: {seal.broken}.")
         return
-    gathered = Parts()
-    for text in seal.rows:
-        row = _row(text, seal.day)
+    gathered, before = Parts(), len(found.wrong)
+    rows, amendments = ([_row(text, seal.day) for text in own] for own in (seal.rows, seal.amendments))
+    for row, text in zip(rows, seal.rows, strict=True):
         if not seal.after_ms < row.end_ms <= seal.until_ms or row.length_ms != HALF_HOUR_MS:
             found.wrong.append(f"{seal.day}: a half-hour of another day is among its own: {text}.")
         gathered.add(row)
-    for text in seal.amendments:
-        gathered.add(_row(text, seal.day))
+    for row in amendments:
+        gathered.add(row)
     said = {PropertyId(int(one)): Part(*part) for one, part in seal.parts.items() if one.isdecimal()}
     for property_id, part in gathered.parts().items():
         if said.get(property_id) != part:
@@ -135,6 +135,50 @@ def _seal(seal: SealPart, shown: set[PropertyId], found: Verdict) -> None:
     made = digest(seal.number, seal.day, seal.after_ms, seal.until_ms, seal.previous, said)
     if made != seal.digest or sum(part.rows for part in said.values()) != seal.count:
         found.wrong.append(f"{seal.day}: its digest is not that of what it covers.")
+    # The digests hold each property's own order; that between properties is nowhere else.
+    if len(found.wrong) == before and any(own != sorted(own, key=_place) for own in (rows, amendments)):
+        found.wrong.append(f"{seal.day}: its half-hours are not in their order.")
+
+
+def _place(row: HalfHour) -> tuple[int, int, int]:
+    return row.end_ms, row.property_id, row.revision
+
+
+def _unsealed(body: Body, grid: Grid, found: Verdict) -> None:
+    """What of the report no seal holds: days that were over, and half-hours of days that are sealed."""
+    bare = []
+    day_ms, until_ms = UtcMs(body.after_ms), min(body.until_ms, body.now_ms)
+    while day_ms < until_ms:
+        day = grid.date_of(UtcMs(day_ms + 1))
+        end_ms = grid.day(day)[1]
+        owed = any(
+            one.from_ms < end_ms and (one.until_ms is None or one.until_ms > day_ms) for one in body.channels
+        )
+        if owed and end_ms <= until_ms and not _sealed(body, end_ms):
+            bare.append(day.isoformat())
+        day_ms = end_ms
+    if bare:
+        span = bare[0] if len(bare) == 1 else f"{bare[0]} to {bare[-1]}"
+        found.notes.append(
+            f"{len(bare)} days that were over have no seal ({span}): only the signature holds them."
+        )
+    known = [_row(text, "rows") for text in body.rows]
+    later = sum(
+        1
+        for row in known
+        if row.length_ms == HALF_HOUR_MS
+        and row.end_ms > body.after_ms
+        and _sealed(body, row.end_ms, whole=True)
+    )
+    if later:
+        found.notes.append(
+            f"{later} half-hours were made after their day was sealed, and are in no seal of this report: "
+            "only the signature holds them."
+        )
+
+
+def _sealed(body: Body, end_ms: int, *, whole: bool = False) -> bool:
+    return any(one.after_ms < end_ms <= one.until_ms and not (whole and one.broken) for one in body.seals)
 
 
 class FileRows:
@@ -193,12 +237,13 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
         found.wrong.append(f"Its begin and end are not those of {body.month} at {body.zone}.")
         return
     lengths = {one.length_ms for one in body.channels}
-    decimals = {number[1] for one in body.epochs for number in (one.first, one.offset)}
+    decimals = {number[1] for one in body.epochs for number in (one.first, one.offset, one.last or one.first)}
     if any(length < MINUTE_MS or DAY_MS % length for length in lengths) or any(
         not 0 <= one <= _MOST_DECIMALS for one in decimals
     ):
         found.wrong.append("An interval's length or a number's digits are impossible.")
         return
+    _unsealed(body, grid, found)
     channels = [_channel(one) for one in body.channels]
     epochs: dict[PropertyId, list[Epoch]] = {}
     for part in body.epochs:
@@ -209,21 +254,25 @@ async def _counts(body: Body, rows: Mapping[RowKey, HalfHour], found: Verdict) -
                 kind=Break(part.kind) if part.kind in set(Break) else Break.FIRST,
                 at_ms=UtcMs(part.at_ms),
                 first=Quantity(*part.first),
+                last=None if part.last is None else Quantity(*part.last),
                 offset=Quantity(*part.offset),
+                predecessor=None if part.predecessor is None else PropertyId(part.predecessor),
             )
         )
     registers = {PropertyId(one.id): one.unit for one in body.properties if one.register}
+    begin = Intervals(UtcMs(after_ms - 1), after_ms)
+    unknown = {key.property_id for one in body.damaged if begin.hold(key := RowKey(*one))}
     begins = {
         row.property_id: row
         for key, row in sorted(rows.items())
-        if key.end_ms == after_ms and key.length_ms == HALF_HOUR_MS and row.property_id in registers
+        if begin.hold(key) and row.property_id in registers and row.property_id not in unknown
     }
     begun = {one.property_id: one.at_ms for own in epochs.values() for one in own if one.number == 0}
     ledger = _ledger(body, rows, grid, begun)
     try:
-        tallies = Tallies(grid, registers, epochs, begins)
+        tallies = Tallies(grid, registers, epochs, begins, after_ms=after_ms, until_ms=until_ms)
         made = await tallies.take(channels, ledger.days(channels, after_ms, until_ms))
-    except ValueError as error:
+    except (ValueError, OverflowError, OSError) as error:  # the last two: an instant beyond any calendar
         raise RefusedError(f"the report is changed: {error}", hint="It was changed.") from error
     for said, one in zip(body.channels, made, strict=False):
         wrong = [name for name in ChannelPart.__struct_fields__ if getattr(said, name) != getattr(one, name)]

@@ -90,8 +90,8 @@ def test_an_added_plug_never_becomes_the_electricity_meter(recorded: Any) -> Non
         ),
     )
     asked = Binding(product="electricity", key="import_total")
-    assert resolve(asked, [p1, plug], [total]) == (total, "")
-    assert resolve(asked, [plug], [])[0] is None, "not even before the main meter was read"
+    assert resolve(asked, [p1, plug], [total], ()) == (total, "")
+    assert resolve(asked, [plug], [], ())[0] is None, "not even before the main meter was read"
 
 
 def product_of(number: int, identity: str, medium: Medium) -> Product:

@@ -6,11 +6,14 @@ from itertools import pairwise
 
 import pytest
 
+from meterkast.model.datatypes import HEAT
 from meterkast.model.epoch import Break
 from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.half_hour import State
 from meterkast.model.product import Medium
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs, iso_utc
+from meterkast.model.units import Unit
+from meterkast.pipeline.meter_desk import RetireOrder
 
 from .meter_house import POWER_NOW, MeterHouse, Platform, register
 from .sites import until
@@ -119,6 +122,37 @@ async def test_auto_signs_off_with_the_last_and_the_first_reading(house: MeterHo
     (epoch,) = [one for one in await house.store.epochs() if one.kind is Break.SWAP]
     assert epoch.signed_by == "auto"
     assert house.problems() == []
+
+
+@pytest.mark.parametrize("bound", [False, True])
+async def test_meter_that_counts_something_else_needs_a_person_even_with_auto(
+    house: MeterHouse, bound: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.auto = True
+    house.meter("E", 1000)
+    house.described["OLD"] = Medium.HEAT, (register("energy", HEAT, Unit.MEGAJOULE),)
+    house.described["NEW"] = Medium.HEAT, (register("energy"),)
+    house.shown |= {"OLD": {"energy": 5000}, "NEW": {"energy": 3}}
+    await house.start(
+        Platform("on", REAL, continues=True),
+        *([Platform("warm", "heat/energy", continues=True)] if bound else []),
+    )
+    await house.show("E", "OLD")
+    await house.minutes(40)
+    await house.show("E", "NEW")
+    await house.minutes(60)
+    assert (await house.sent("on"))[-1] == "90 import_total=1900", "the others go on"
+    (told,) = house.problems()
+    assert "heat meter NEW is read where heat meter OLD was" in told
+    assert len([one for one in caplog.records if "needs a person" in one.message]) == (not bound)
+    with pytest.raises(RefusedError, match="no register in common"):
+        await house.swap("OLD", "NEW")
+    await house.desk.retire(RetireOrder(meter="OLD"))
+    assert house.problems() == []
+    await house.minutes(30)
+    assert [one.state for one in house.desk.meters()] == ["in use", "retired", "in use"]
+    if bound:
+        assert (await house.sent("warm"))[-1] == "120 energy=meter silent", "nothing is held"
 
 
 async def test_interval_that_only_the_old_meter_was_read_in_is_the_old_ones(house: MeterHouse) -> None:
@@ -270,8 +304,6 @@ async def test_dry_run_says_what_each_platform_gets_and_changes_nothing(house: M
 
 
 async def test_retiring_a_meter_whose_swap_waits_is_refused(house: MeterHouse) -> None:
-    from meterkast.pipeline.meter_desk import RetireOrder
-
     await swapped(house)
     await house.minutes(5)
     with pytest.raises(RefusedError, match="seems to have taken its place"):

@@ -58,7 +58,7 @@ def plan_swap(
     """
     _check_meters(meters, old, new)
     olds, news = meters.registers(old), meters.registers(new)
-    shared = [key for key, prop in olds.items() if key in news and news[key].unit is prop.unit]
+    shared = shared_registers(meters, old, new)
     old_faces, new_faces = dict(old_readings or {}), dict(new_readings or {})
     for key in (*old_faces, *new_faces):
         if key not in shared:
@@ -83,9 +83,16 @@ def plan_swap(
     if not epochs:
         raise RefusedError(
             f"{called(meters, old)} and {called(meters, new)} have no register in common",
-            hint="Only meters that count the same can take each other's place.",
+            hint="Only meters that count the same can take each other's place: retire the old one with "
+            "`meterkast meter retire`, and bind what the new one counts.",
         )
     return SwapPlan(old=old, new=new, at_ms=taken_ms, by=by, epochs=tuple(epochs))
+
+
+def shared_registers(meters: Meters, old: ProductId, new: ProductId) -> list[str]:
+    """The keys of the registers that two meters both have, in the same unit."""
+    news = meters.registers(new)
+    return [key for key, prop in meters.registers(old).items() if key in news and news[key].unit is prop.unit]
 
 
 def called(meters: Meters, product_id: ProductId) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meterkast.config.decoding import decode
@@ -9,7 +11,7 @@ from meterkast.config.sections import Limit
 from meterkast.model.epoch import Break
 from meterkast.model.errors import ConfigError
 from meterkast.model.half_hour import Cause
-from meterkast.model.product import Medium
+from meterkast.model.product import Medium, NodeDescription, NodeStatus, ProductId, Protocol
 from meterkast.model.time import HOUR_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.pipeline.meter_desk import RetireOrder
@@ -54,6 +56,31 @@ async def test_retired_meter_that_reports_again_has_an_honest_gap(house: MeterHo
     assert [one.state for one in house.desk.meters()] == ["in use"]
     removed = Cause.DEVICE_REMOVED.value
     assert await rows(house, 1) == ["2300", "2400", removed, removed, "2500", "2800", "3100"]
+
+
+async def test_retired_meter_of_a_dead_device_stays_retired_until_it_is_read(house: MeterHouse) -> None:
+    house.meter("G", 2000, Medium.GAS)
+    await house.start(Platform("on", "gas/volume", continues=True))
+    await house.show("G")
+    reach, node = house.keeper.reach, NodeDescription(identity="zwave:00007e57:5", protocol=Protocol.ZWAVE)
+    node = replace(node, product_id=ProductId(int(house.id("G"))))
+    await reach.declare_node(node)
+    await house.minutes(40)
+    house.port = []
+    await house.desk.retire(RetireOrder(meter="G"))
+    for status in (NodeStatus.NO_CONNECTION, NodeStatus.AVAILABLE, NodeStatus.NO_CONNECTION):
+        await reach.declare_node(replace(node, status=status, last_seen_ms=house.clock.now_ms()))
+        await house.minutes(30)
+    assert [one.state for one in house.desk.meters()] == ["retired"]
+    assert await rows(house, 1) == ["2300", "2400"]
+    house.port = ["G"]
+    await house.minutes(1)
+    assert [one.state for one in house.desk.meters()] == ["in use"]
+    await house.desk.retire(RetireOrder(meter="G"))
+    house.port = []
+    await reach.remove_node(node.identity)
+    await reach.declare_node(node)
+    assert [one.state for one in house.desk.meters()] == ["in use"], "a device was put in its place"
 
 
 async def test_replaced_meter_is_closed_no_more(house: MeterHouse) -> None:

@@ -336,3 +336,73 @@ async def test_new_meter_without_the_bound_register_is_said_to_wait(house: Meter
     await house.minutes(20)
     told = await house.swap("OLD", "NEW", dry=True)
     assert "waits, for the new meter has no import_t1" in told
+
+
+async def overlapping(house: MeterHouse) -> None:
+    """A device of a network is read from minute 40 on, beside the one whose place it takes in minute 50."""
+    house.meter("OLD", 84_000_000)
+    house.meter("NEW", 100)
+    await house.start(*both())
+    await house.include("OLD")
+    await house.minutes(40)
+    await house.include("OLD", "NEW")
+    await house.minutes(10)
+    house.port = ["NEW"]
+    await house.minutes(20)
+
+
+async def test_device_that_was_added_before_the_old_one_was_taken_out_is_signed_off(
+    house: MeterHouse,
+) -> None:
+    await overlapping(house)
+    told = await house.swap("OLD", "NEW")
+    assert "import_total: 84000.500 kWh on the old meter, 0.200 kWh on the new one" in told
+    await house.minutes(25)
+    # 84000500 at minute 50, where the new one showed 200: nothing is counted twice.
+    assert await house.sent("on") == [
+        "30 import_total=84000300",
+        "60 import_total=84000500",  # sent before anybody said that there was a swap
+        "90 import_total=84000900",
+    ]
+    (epoch,) = [one for one in await house.store.epochs() if one.kind is Break.SWAP]
+    assert (epoch.at_ms, epoch.first.decimal()) == (until(50) - MINUTE_MS // 2, 200)
+
+
+async def test_device_that_was_added_early_takes_over_when_a_person_says(house: MeterHouse) -> None:
+    await overlapping(house)
+    told = await house.swap(
+        "OLD",
+        "NEW",
+        at_ms=until(53),
+        old_readings={"import_total": "84000.520"},
+        new_readings={"import_total": "0.235"},
+    )
+    assert "84000.520 kWh on the old meter, 0.235 kWh on the new one" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"at_ms": until(45)}, "is before the old meter's last reading"),
+        ({"at_ms": until(75)}, "is after the new meter's newest reading"),
+        ({"new_readings": {"import_total": "0.19"}}, "0.190 kWh is not between 0.200 kWh and 0.400 kWh"),
+        ({"new_readings": {"import_total": "0.5"}}, "0.500 kWh is not between 0.200 kWh and 0.400 kWh"),
+    ],
+)
+async def test_what_cannot_be_of_two_that_were_both_read_is_refused(
+    house: MeterHouse, more: dict[str, object], words: str
+) -> None:
+    await overlapping(house)
+    with pytest.raises(RefusedError) as refused:
+        await house.swap("OLD", "NEW", **more)  # type: ignore[arg-type]
+    assert words in str(refused.value)
+
+
+async def test_what_the_new_device_showed_is_asked_for_once_it_left_the_memory(house: MeterHouse) -> None:
+    await overlapping(house)
+    await house.minutes(6 * 60)
+    with pytest.raises(RefusedError, match="no longer in memory") as refused:
+        await house.swap("OLD", "NEW")
+    assert "--new-reading import_total=READING" in refused.value.hint
+    await house.swap("OLD", "NEW", new_readings={"import_total": "0.2"})
+    assert [one.state for one in house.desk.meters()] == ["replaced", "in use"]

@@ -49,9 +49,11 @@ def plan_swap(
     """Check a swap and make its epochs; nothing changes.
 
     Args:
-        at_ms: When the new meter took over; None for its first reading.
+        at_ms: When the new meter took over; None for its first reading, or for the old one's last where a
+            device of a network was read before the old one was taken out.
         old_readings, new_readings: What the meters' faces showed then, by register key, in the unit on the
-            face; what is left out is the last reading of the old and the first of the new.
+            face; what is left out is the last reading of the old, and of the new its first or, where it was
+            read before it took over, its newest of then.
 
     Raises:
         RefusedError: The meters cannot have been swapped like that; the message says why.
@@ -71,8 +73,7 @@ def plan_swap(
         raise RefusedError(
             f"{called(meters, new)} was not read yet", hint="Sign the swap off once its values are shown."
         )
-    taken_ms = first_ms if at_ms is None else at_ms
-    _check_time(meters, old, taken_ms, first_ms)
+    taken_ms = _checked_time(meters, old, new, at_ms, first_ms)
     registers, epochs = meters.closing.registers, []
     for key in shared:
         if not registers.epochs_of(news[key].id) or registers.newest(olds[key].id) is None:
@@ -127,16 +128,22 @@ def _check_meters(meters: Meters, old: ProductId, new: ProductId) -> None:
         )
 
 
-def _check_time(meters: Meters, old: ProductId, at_ms: UtcMs, first_ms: UtcMs) -> None:
-    last = [
-        newest[0]
-        for prop in meters.registers(old).values()
-        if (newest := meters.closing.registers.newest(prop.id)) is not None
-    ]
-    last_ms = max(last, default=UtcMs(0))
-    if at_ms > first_ms:
+def _checked_time(
+    meters: Meters, old: ProductId, new: ProductId, at_ms: UtcMs | None, first_ms: UtcMs
+) -> UtcMs:
+    """When the new meter took over.
+
+    Both meters of a network may be read for a while; a port shows one or the other.
+    """
+    last_ms, newest_ms = _newest_ms(meters, old), first_ms
+    if not meters.life(new).source:
+        newest_ms = max(first_ms, last_ms, _newest_ms(meters, new))
+    if at_ms is None:
+        at_ms = min(newest_ms, max(first_ms, last_ms))
+    if at_ms > newest_ms:
+        which = "first" if newest_ms == first_ms else "newest"
         raise RefusedError(
-            f"{iso_utc(at_ms)} is after the new meter's first reading, of {iso_utc(first_ms)}",
+            f"{iso_utc(at_ms)} is after the new meter's {which} reading, of {iso_utc(newest_ms)}",
             hint="Give the time at which it was hung, or leave --at out.",
         )
     if at_ms < last_ms:
@@ -145,6 +152,14 @@ def _check_time(meters: Meters, old: ProductId, at_ms: UtcMs, first_ms: UtcMs) -
             hint="Give the time at which it was taken down, or leave --at out. A meter that is still read "
             "was not replaced.",
         )
+    return at_ms
+
+
+def _newest_ms(meters: Meters, product_id: ProductId) -> UtcMs:
+    """When any of a meter's registers was read last."""
+    registers = meters.closing.registers
+    found = (registers.newest(prop.id) for prop in meters.registers(product_id).values())
+    return max((newest[0] for newest in found if newest is not None), default=UtcMs(0))
 
 
 def _epoch(
@@ -162,20 +177,16 @@ def _epoch(
     last_ms, read = newest
     begun = registers.epochs_of(new.id)[0]
     last = read if old_face is None else _quantity(old, old_face)
-    first = begun.first if new_face is None else _quantity(new, new_face)
+    first = _first(meters, new, begun, at_ms, new_face)
     if difference(last, read).whole < 0:
         raise RefusedError(
             f"{old.key}: {face(old, last)} is below the old meter's last reading, {face(old, read)}",
             hint="Read its face again, and mind the unit.",
         )
-    if difference(begun.first, first).whole < 0:
-        raise RefusedError(
-            f"{new.key}: {face(new, first)} is above the new meter's first reading, {face(new, begun.first)}",
-            hint="Read what it showed when it was hung, and mind the unit.",
-        )
-    for prop, since_ms, before, until_ms, after in (
-        (old, last_ms, read, at_ms, last),
-        (new, at_ms, first, begun.at_ms, begun.first),
+    begin, taken = (begun.at_ms, begun.first), (at_ms, first)
+    for prop, (since_ms, before), (until_ms, after) in (
+        (old, (last_ms, read), (at_ms, last)),
+        (new, *((taken, begin) if at_ms <= begun.at_ms else (begin, taken))),
     ):
         if not registers.plausible(prop.id, since_ms, before, until_ms, after):
             raise RefusedError(
@@ -196,6 +207,48 @@ def _epoch(
         predecessor=old.id,
         signed_by=by,
     )
+
+
+def _first(meters: Meters, new: Property, begun: Epoch, at_ms: UtcMs, written: str | None) -> Quantity:
+    """What the new meter showed when it took over: as written, or as it was read."""
+    if at_ms > begun.at_ms:
+        return _first_of_two(meters, new, begun, at_ms, written)
+    first = begun.first if written is None else _quantity(new, written)
+    if difference(begun.first, first).whole < 0:
+        raise RefusedError(
+            f"{new.key}: {face(new, first)} is above the new meter's first reading, {face(new, begun.first)}",
+            hint="Read what it showed when it was hung, and mind the unit.",
+        )
+    return first
+
+
+def _first_of_two(meters: Meters, new: Property, begun: Epoch, at_ms: UtcMs, written: str | None) -> Quantity:
+    """The same of one that was read before it took over: what it counted until then is not counted twice."""
+    registers = meters.closing.registers
+    later = next(iter(registers.epochs_of(new.id)[1:]), None)
+    if later is not None and later.at_ms <= at_ms:
+        raise RefusedError(
+            f"{new.key}: its {later.kind.value} of {iso_utc(later.at_ms)} is before {iso_utc(at_ms)}",
+            hint="Give a time before that with --at.",
+        )
+    then, newest = registers.as_of(new.id, at_ms), registers.newest(new.id)
+    if written is None:
+        if then is None:
+            raise RefusedError(
+                f"{new.key}: what the new meter showed at {iso_utc(at_ms)} is no longer in memory",
+                hint=f"Find it among its half-hours and write it: --new-reading {new.key}=READING.",
+            )
+        return then
+    assert newest is not None
+    first, least = _quantity(new, written), begun.first if then is None else then
+    most = newest[1] if later is None or later.last is None else later.last
+    if difference(first, least).whole < 0 or difference(most, first).whole < 0:
+        raise RefusedError(
+            f"{new.key}: {face(new, first)} is not between {face(new, least)} and {face(new, most)}, which "
+            f"were read of the new meter before and after {iso_utc(at_ms)}",
+            hint="Read what it showed when it took over, and mind the unit.",
+        )
+    return first
 
 
 def _quantity(prop: Property, written: str) -> Quantity:

@@ -181,6 +181,8 @@ class Examiner:
             refused["samples of a minute dropped: the disk refused for hours"] = (
                 self._keeper.unsaved.dropped_blocks
             )
+        if self._intake.held_raws.dropped:
+            refused["evidence dropped: the clock was unknown for days"] = self._intake.held_raws.dropped
         return refused
 
     def _driver(self, supervisor: Supervisor) -> DriverHealth:

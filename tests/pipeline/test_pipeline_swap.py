@@ -261,6 +261,8 @@ async def test_chain_of_swaps_goes_on_through_all_of_them(house: MeterHouse) -> 
     [
         ({"old": "NOBODY"}, 'there is no meter "NOBODY"'),
         ({"old": "NEW"}, "a meter cannot take its own place"),
+        ({"old_readings": {"import_total": "83999"}}, "below the old meter's last reading, 84000.400 kWh"),
+        ({"old_readings": {"import_total": "84000.3"}}, "below the old meter's last reading, 84000.400 kWh"),
         ({"old_readings": {"import_total": "83999.9"}}, "below the old meter's last reading, 84000.400 kWh"),
         ({"new_readings": {"import_total": "0.2"}}, "above the new meter's first reading, 0.110 kWh"),
         ({"old_readings": {"import_total": "84000450"}}, "more than the connection carries"),
@@ -280,6 +282,16 @@ async def test_what_cannot_be_is_refused_in_words(
         await house.swap(**order)  # type: ignore[arg-type]
     assert words in str(refused.value)
     assert len(house.problems()) == 1, "and nothing was changed"
+
+
+@pytest.mark.parametrize("written", ["84000", "84000.4", "84000,40", "84000.400"])
+async def test_face_that_shows_fewer_digits_than_were_read_counts_as_read(
+    house: MeterHouse, written: str
+) -> None:
+    await swapped(house)
+    await house.minutes(20)
+    told = await house.swap("OLD", "NEW", old_readings={"import_total": written})
+    assert "import_total: 84000.400 kWh on the old meter" in told
 
 
 async def test_swap_is_signed_off_once(house: MeterHouse) -> None:

@@ -106,7 +106,7 @@ def face(prop: Property, value: Quantity) -> str:
     """A reading as the meter's face shows it, with its unit."""
     own = prop.unit == prop.datatype.unit
     finest = max(value.decimals, prop.description.decimals)
-    shown = text(Quantity(value.rescaled(finest), finest).decimal(prop.datatype.power if own else 0))
+    shown = text(Quantity(value.rescaled(finest), finest).decimal(_power(prop)))
     return f"{shown} {prop.datatype.suffix if own else prop.unit.value}".strip()
 
 
@@ -176,13 +176,8 @@ def _epoch(
     assert newest is not None
     last_ms, read = newest
     begun = registers.epochs_of(new.id)[0]
-    last = read if old_face is None else _quantity(old, old_face)
+    last = _last(old, read, old_face)
     first = _first(meters, new, begun, at_ms, new_face)
-    if difference(last, read).whole < 0:
-        raise RefusedError(
-            f"{old.key}: {face(old, last)} is below the old meter's last reading, {face(old, read)}",
-            hint="Read its face again, and mind the unit.",
-        )
     begin, taken = (begun.at_ms, begun.first), (at_ms, first)
     for prop, (since_ms, before), (until_ms, after) in (
         (old, (last_ms, read), (at_ms, last)),
@@ -202,11 +197,33 @@ def _epoch(
         at_ms=at_ms,
         first=first,
         last=last,
-        last_ms=last_ms if old_face is None else at_ms,
+        last_ms=last_ms if last is read else at_ms,
         offset=total([carried, Quantity(-first.whole, first.decimals)]),
         predecessor=old.id,
         signed_by=by,
     )
+
+
+def _last(old: Property, read: Quantity, written: str | None) -> Quantity:
+    """What the old meter showed at the end: as written, or as it was read last."""
+    if written is None:
+        return read
+    last = _quantity(old, written)
+    if difference(last, read).whole >= 0:
+        return last
+    if _cut(old, read, written) == last.decimal():
+        return read  # its face shows fewer digits than it sends, such as whole kWh
+    raise RefusedError(
+        f"{old.key}: {face(old, last)} is below the old meter's last reading, {face(old, read)}",
+        hint="Read its face again, and mind the unit; left out, the last reading counts.",
+    )
+
+
+def _cut(prop: Property, read: Quantity, written: str) -> Decimal:
+    """A reading in the canonical unit, cut to the digits in which another one is written."""
+    digits = len(written.strip().replace(",", ".").partition(".")[2])
+    step = Decimal(1).scaleb(_power(prop) - digits)
+    return read.decimal() // step * step
 
 
 def _first(meters: Meters, new: Property, begun: Epoch, at_ms: UtcMs, written: str | None) -> Quantity:
@@ -251,11 +268,15 @@ def _first_of_two(meters: Meters, new: Property, begun: Epoch, at_ms: UtcMs, wri
     return first
 
 
+def _power(prop: Property) -> int:
+    """Of ten, from the canonical unit to the one on the meter's face."""
+    return prop.datatype.power if prop.unit == prop.datatype.unit else 0
+
+
 def _quantity(prop: Property, written: str) -> Quantity:
     """A reading of a meter's face in the property's canonical unit."""
-    power = prop.datatype.power if prop.unit == prop.datatype.unit else 0
     try:
-        value = Quantity.of(Decimal(written.strip().replace(",", ".")), power)
+        value = Quantity.of(Decimal(written.strip().replace(",", ".")), _power(prop))
     except (InvalidOperation, ValueError) as error:
         raise RefusedError(
             f'{prop.key}: "{written}" is no reading',

@@ -177,6 +177,8 @@ class Examiner:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
         if outliers := self._closing.registers.outliers():
             refused["register's reading does not follow the others"] = outliers
+        if self._closing.recent.too_late:
+            refused["came hours late: the half-hour stays as it was closed"] = self._closing.recent.too_late
         if self._keeper.unsaved.dropped_blocks:
             refused["samples of a minute dropped: the disk refused for hours"] = (
                 self._keeper.unsaved.dropped_blocks

@@ -10,9 +10,9 @@ from meterkast.config.decoding import decode
 from meterkast.config.sections import Limit
 from meterkast.model.epoch import Break
 from meterkast.model.errors import ConfigError
-from meterkast.model.half_hour import Cause
-from meterkast.model.product import Medium, NodeDescription, NodeStatus, ProductId, Protocol
-from meterkast.model.time import HOUR_MS, UtcMs
+from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.product import Medium, NodeDescription, NodeStatus, ProductId, PropertyId, Protocol
+from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.pipeline.meter_desk import RetireOrder
 
@@ -167,3 +167,33 @@ async def test_register_that_began_again_in_a_long_silence_is_seen_after_a_resta
         one.split("=")[1] for one in await house.sent("on") if "silent" not in one and "off" not in one
     ]
     assert [int(one) for one in numbers] == sorted(int(one) for one in numbers), "it never falls"
+
+
+async def test_doubtful_reading_of_a_daily_meter_is_decided_after_a_restart(house: MeterHouse) -> None:
+    house.described["DAILY"] = Medium.WATER, (replace(register("volume"), fresh_ms=25 * HOUR_MS),)
+    house.shown["DAILY"] = {"volume": 9_000_000}
+    house.meter("A", 1000)
+    await house.start(Platform("on", "A/import_total", continues=True))
+    await house.show("A", "DAILY")
+    await house.minutes(1)
+    house.port = ["A"]
+    await house.minutes(40)
+    house.shown["DAILY"] = {"volume": 40}
+    house.read("DAILY")
+    for _ in range(16):
+        house.clock.pass_ms(HALF_HOUR_MS)
+        house.read("A")
+        await house.keeper.flush()
+    (doubtful,) = [one for one in await of_second(house) if one.state is State.SUSPECT]
+    await house.start()
+    house.port = ["A"]
+    for _ in range(60):
+        house.clock.pass_ms(HALF_HOUR_MS)
+        house.read("A")
+        await house.keeper.flush()
+    (decided,) = [one for one in await of_second(house) if one.end_ms == doubtful.end_ms]
+    assert (decided.cause, decided.revision) == (Cause.COUNTER_RESET, doubtful.revision + 1)
+
+
+async def of_second(house: MeterHouse) -> list[HalfHour]:
+    return list(await house.store.half_hours(UtcMs(0), house.clock.now_ms(), properties=[PropertyId(2)]))

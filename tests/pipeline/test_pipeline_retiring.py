@@ -120,6 +120,12 @@ async def test_tariffs_that_do_not_come_to_the_total_are_told_with_their_figures
     house.shown["A"] |= {"import_t2": 5_999}
     await house.minutes(30)
     assert house.problems() == []
+    house.shown["A"] |= {"import_total": 10_009}
+    await house.minutes(30)
+    assert len(house.problems()) == 1
+    house.port = []
+    await house.desk.retire(RetireOrder(meter="A"))
+    assert house.problems() == []
 
 
 async def test_tariffs_of_a_meter_of_whole_kwh_may_differ_by_one_of_those(house: MeterHouse) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import shutil
 import sqlite3
+import stat
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path

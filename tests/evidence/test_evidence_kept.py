@@ -12,7 +12,8 @@ from meterkast.model.half_hour import State
 from meterkast.model.product import PropertyId
 from meterkast.model.reading import Batch, Column, TimeSource
 from meterkast.model.time import DAY_MS, HALF_HOUR_MS, HOUR_MS, SECOND_MS, UtcMs
-from meterkast.pipeline.evidence import QUARTER_MS, REMEMBERED, Raws, may_close
+from meterkast.pipeline.evidence import QUARTER_MS, REMEMBERED, Raws
+from meterkast.pipeline.held_raws import HeldRaws, may_close
 from meterkast.ports.clock import Trust
 from meterkast.ports.store import Keep
 from meterkast_buffer.evidence import pack, unpack
@@ -185,8 +186,8 @@ async def test_one_that_came_encrypted_is_kept_opened_and_says_so() -> None:
     assert reader._raw == OPENED + METER.telegram(START).rstrip()
 
 
-def test_while_the_clock_is_unknown_memory_is_bounded() -> None:
-    """Of hours of telegrams that wait for a clock those stamped just before a quarter keep their bytes."""
+def test_of_what_waits_for_a_clock_only_what_may_close_a_half_hour_is_held() -> None:
+    """Of hours of telegrams those stamped just before a quarter keep their bytes."""
     layout = (Column(PropertyId(1), 0),)
     batches = [
         Batch(layout, (n,), n, UtcMs(START + n * 1000), TimeSource.TELEGRAM, b"x") for n in range(20_000)
@@ -195,6 +196,21 @@ def test_while_the_clock_is_unknown_memory_is_bounded() -> None:
     assert len(kept) == 20_000 // 900 * 10 + 1  # ten seconds before each quarter, and the first instant
     assert all(-one.device_ms % QUARTER_MS < 10_000 for one in kept)
     assert not may_close(Batch(layout, (1,), 1, raw=b"{}"))
+
+
+def test_days_on_an_unknown_clock_are_bounded_and_what_is_given_up_is_counted() -> None:
+    """Of a meter that sends each second the newest few of each quarter are held, of two days at most."""
+    layout, held = (Column(PropertyId(1), 0),), HeldRaws()
+    for quarter in range(3 * 96):
+        end = START + quarter * QUARTER_MS
+        held.take(
+            Batch(layout, (n,), n, UtcMs(end + n * 1000), TimeSource.TELEGRAM, b"x") for n in range(-9, 1)
+        )
+    assert held.dropped == 96 * REMEMBERED
+    kept = held.release()
+    assert len(kept) == 2 * 96 * REMEMBERED
+    assert {one.device_ms - START - 96 * QUARTER_MS for one in kept[:REMEMBERED]} == {-3000, -2000, -1000, 0}
+    assert held.release() == []
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -238,6 +254,21 @@ async def test_nothing_is_kept_on_an_unknown_clock_and_all_once_it_is_known(
         row = await it.row("electricity/import_t1", START + HALF_HOUR_MS)
         found = await it.store.evidence(row.property_id, row.taken_ms)
         assert found.raw == it.sent[START + HALF_HOUR_MS].rstrip()
+
+
+async def test_hours_on_an_unknown_clock_have_all_their_evidence_once_it_is_known(
+    reading: Callable[..., Any],
+) -> None:
+    # A telegram at :03, :13, …: none lies on a boundary and is evidence before its half-hour is closed.
+    async with reading(UtcMs(START + 3 * SECOND_MS), trust=Trust.UNKNOWN) as it:
+        await it.read(METER, START + 9 * HALF_HOUR_MS + 60 * SECOND_MS)
+        it.clock.trust = Trust.TRUSTED
+        await it.read(METER, START + 10 * HALF_HOUR_MS + 180 * SECOND_MS)
+        for number in range(1, 11):
+            row = await it.row("electricity/import_t1", START + number * HALF_HOUR_MS)
+            found = await it.store.evidence(row.property_id, row.taken_ms)
+            assert found is not None, number
+            assert found.raw == it.sent[row.taken_ms].rstrip()
 
 
 @pytest.mark.parametrize("damage", [b"", b"\2", b"\1abc"])

@@ -209,6 +209,30 @@ def test_freshness_and_lateness(meter: Meter, telegram: Telegram) -> None:
             assert (description.fresh_ms, description.late_ms) == (60_000, 0)
 
 
+@pytest.mark.parametrize(
+    ("times", "fresh_s"),
+    [
+        (["120000", "170000", "170010", "170020", "170030"], 60),  # the cable was out for five hours
+        (["120000", "120030", "120100", "120200", "120230"], 90),
+        (["120000", "170000", "170030", "170100", "170130"], 90),
+        (["100000", "120000", "140000", "160000", "180000"], 180),
+    ],
+)
+def test_values_stand_as_long_as_the_interval_of_the_telegrams_says(
+    meter: Meter, telegram: Telegram, sealed: Seal, times: list[str], fresh_s: int
+) -> None:
+    for one in times:
+        meter.send(
+            sealed(telegram("nl-dsmr50.telegram").replace(b"260115120000W", b"260115%sW" % one.encode()))
+        )
+    stand = {
+        description.fresh_ms
+        for identity, description in meter.catalog.properties.values()  # type: ignore[attr-defined]
+        if identity == MKT
+    }
+    assert stand == {fresh_s * 1000}
+
+
 def test_registers_begin_again_behind_the_digits_that_the_meter_shows(
     meter: Meter, telegram: Telegram
 ) -> None:

@@ -100,15 +100,22 @@ class MeterHouse(KeptSite):
         """The port shows these meters from now on."""
         self.port = list(serials)
         for serial in serials:
-            medium, values = self.described[serial]
-            product, found = await self.catalog.declare(
-                ProductDescription(
-                    identity=f"p1:{serial}", name=f"{medium} meter", medium=medium, serial=serial
-                ),
-                values,
-            )
-            self._known[serial] = product.id, dict(found)
+            await self._declare(serial)
         self.catalog.present([self._known[serial][0] for serial in serials])
+
+    async def _declare(self, serial: str) -> None:
+        medium, values = self.described[serial]
+        product, found = await self.catalog.declare(
+            ProductDescription(identity=f"p1:{serial}", name=f"{medium} meter", medium=medium, serial=serial),
+            values,
+        )
+        self._known[serial] = product.id, dict(found)
+
+    async def include(self, *serials: str) -> None:
+        """These meters are read from now on, as devices of a network."""
+        self.port = list(serials)
+        for serial in serials:
+            await self._declare(serial)
 
     async def replace(self, old: str, new: str, *, minute: int = 40, gap: int = 0) -> None:
         """The port shows a meter until that minute, and another one `gap` minutes later."""

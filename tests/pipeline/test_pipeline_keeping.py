@@ -237,6 +237,21 @@ async def test_late_reading_revises_after_a_restart_what_it_would_have_revised_b
     assert (kept.value and kept.value.whole, kept.revision, kept.state) == (50, 1, State.LATE)
 
 
+async def test_reading_that_comes_too_late_for_a_revision_is_counted_where_it_is_seen(house: House) -> None:
+    await house.start()
+    await house.meter("Washer")
+    await house.minutes(30)
+    await house.minutes(30, read=False)
+    await house.minutes(6 * 60)
+    assert house.refused() == {}
+    house.catch_up("Washer", 50)
+    house.catch_up("Washer", 51)
+    await house.minutes(1)
+    assert house.refused() == {"came hours late: the half-hour stays as it was closed": 1}
+    kept = await house.store.half_hours(until(30), until(60))
+    assert [(one.value, one.revision) for one in kept] == [(None, 0)]
+
+
 async def test_stop_in_the_midst_of_a_transaction_keeps_everything_once(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

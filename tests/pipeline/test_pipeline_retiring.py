@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from meterkast.config.decoding import decode
 from meterkast.config.sections import Limit
 from meterkast.model.epoch import Break
 from meterkast.model.errors import ConfigError
-from meterkast.model.half_hour import Cause, HalfHour
-from meterkast.model.product import Medium
+from meterkast.model.half_hour import Cause, HalfHour, State
+from meterkast.model.product import Medium, NodeDescription, NodeStatus, ProductId, PropertyId, Protocol
 from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, UtcMs
 from meterkast.model.units import Unit
 from meterkast.pipeline.meter_desk import RetireOrder
@@ -60,6 +61,31 @@ async def test_retired_meter_that_reports_again_has_an_honest_gap(house: MeterHo
     assert await rows(house, 1) == ["2300", "2400", removed, removed, "2500", "2800", "3100"]
 
 
+async def test_retired_meter_of_a_dead_device_stays_retired_until_it_is_read(house: MeterHouse) -> None:
+    house.meter("G", 2000, Medium.GAS)
+    await house.start(Platform("on", "gas/volume", continues=True))
+    await house.show("G")
+    reach, node = house.keeper.reach, NodeDescription(identity="zwave:00007e57:5", protocol=Protocol.ZWAVE)
+    node = replace(node, product_id=ProductId(int(house.id("G"))))
+    await reach.declare_node(node)
+    await house.minutes(40)
+    house.port = []
+    await house.desk.retire(RetireOrder(meter="G"))
+    for status in (NodeStatus.NO_CONNECTION, NodeStatus.AVAILABLE, NodeStatus.NO_CONNECTION):
+        await reach.declare_node(replace(node, status=status, last_seen_ms=house.clock.now_ms()))
+        await house.minutes(30)
+    assert [one.state for one in house.desk.meters()] == ["retired"]
+    assert await rows(house, 1) == ["2300", "2400"]
+    house.port = ["G"]
+    await house.minutes(1)
+    assert [one.state for one in house.desk.meters()] == ["in use"]
+    await house.desk.retire(RetireOrder(meter="G"))
+    house.port = []
+    await reach.remove_node(node.identity)
+    await reach.declare_node(node)
+    assert [one.state for one in house.desk.meters()] == ["in use"], "a device was put in its place"
+
+
 async def test_replaced_meter_is_closed_no_more(house: MeterHouse) -> None:
     house.meter("OLD", 1000)
     house.meter("NEW", 5)
@@ -96,6 +122,12 @@ async def test_tariffs_that_do_not_come_to_the_total_are_told_with_their_figures
     assert (await house.sent("on"))[-1] == "90 import_total=10000", "nothing is changed"
     house.shown["A"] |= {"import_t2": 5_999}
     await house.minutes(30)
+    assert house.problems() == []
+    house.shown["A"] |= {"import_total": 10_009}
+    await house.minutes(30)
+    assert len(house.problems()) == 1
+    house.port = []
+    await house.desk.retire(RetireOrder(meter="A"))
     assert house.problems() == []
 
 
@@ -171,3 +203,33 @@ async def test_start_long_after_a_retirement_takes_up_no_more_than_any_other(
     before = len(await house.sent("p"))
     await house.minutes(60)
     assert len(await house.sent("p")) == before + 2
+
+
+async def test_doubtful_reading_of_a_daily_meter_is_decided_after_a_restart(house: MeterHouse) -> None:
+    house.described["DAILY"] = Medium.WATER, (replace(register("volume"), fresh_ms=25 * HOUR_MS),)
+    house.shown["DAILY"] = {"volume": 9_000_000}
+    house.meter("A", 1000)
+    await house.start(Platform("on", "A/import_total", continues=True))
+    await house.show("A", "DAILY")
+    await house.minutes(1)
+    house.port = ["A"]
+    await house.minutes(40)
+    house.shown["DAILY"] = {"volume": 40}
+    house.read("DAILY")
+    for _ in range(16):
+        house.clock.pass_ms(HALF_HOUR_MS)
+        house.read("A")
+        await house.keeper.flush()
+    (doubtful,) = [one for one in await of_second(house) if one.state is State.SUSPECT]
+    await house.start()
+    house.port = ["A"]
+    for _ in range(60):
+        house.clock.pass_ms(HALF_HOUR_MS)
+        house.read("A")
+        await house.keeper.flush()
+    (decided,) = [one for one in await of_second(house) if one.end_ms == doubtful.end_ms]
+    assert (decided.cause, decided.revision) == (Cause.COUNTER_RESET, doubtful.revision + 1)
+
+
+async def of_second(house: MeterHouse) -> list[HalfHour]:
+    return list(await house.store.half_hours(UtcMs(0), house.clock.now_ms(), properties=[PropertyId(2)]))

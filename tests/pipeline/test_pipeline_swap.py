@@ -6,11 +6,14 @@ from itertools import pairwise
 
 import pytest
 
+from meterkast.model.datatypes import HEAT
 from meterkast.model.epoch import Break
 from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.half_hour import HalfHour, State
 from meterkast.model.product import Medium
 from meterkast.model.time import HALF_HOUR_MS, MINUTE_MS, UtcMs, iso_utc
+from meterkast.model.units import Unit
+from meterkast.pipeline.meter_desk import RetireOrder
 
 from .meter_house import POWER_NOW, MeterHouse, Platform, register
 from .sites import START, until
@@ -121,6 +124,37 @@ async def test_auto_signs_off_with_the_last_and_the_first_reading(house: MeterHo
     assert house.problems() == []
 
 
+@pytest.mark.parametrize("bound", [False, True])
+async def test_meter_that_counts_something_else_needs_a_person_even_with_auto(
+    house: MeterHouse, bound: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.auto = True
+    house.meter("E", 1000)
+    house.described["OLD"] = Medium.HEAT, (register("energy", HEAT, Unit.MEGAJOULE),)
+    house.described["NEW"] = Medium.HEAT, (register("energy"),)
+    house.shown |= {"OLD": {"energy": 5000}, "NEW": {"energy": 3}}
+    await house.start(
+        Platform("on", REAL, continues=True),
+        *([Platform("warm", "heat/energy", continues=True)] if bound else []),
+    )
+    await house.show("E", "OLD")
+    await house.minutes(40)
+    await house.show("E", "NEW")
+    await house.minutes(60)
+    assert (await house.sent("on"))[-1] == "90 import_total=1900", "the others go on"
+    (told,) = house.problems()
+    assert "heat meter NEW is read where heat meter OLD was" in told
+    assert len([one for one in caplog.records if "needs a person" in one.message]) == (not bound)
+    with pytest.raises(RefusedError, match="no register in common"):
+        await house.swap("OLD", "NEW")
+    await house.desk.retire(RetireOrder(meter="OLD"))
+    assert house.problems() == []
+    await house.minutes(30)
+    assert [one.state for one in house.desk.meters()] == ["in use", "retired", "in use"]
+    if bound:
+        assert (await house.sent("warm"))[-1] == "120 energy=meter silent", "nothing is held"
+
+
 async def test_interval_that_only_the_old_meter_was_read_in_is_the_old_ones(house: MeterHouse) -> None:
     await swapped(house, minute=40, gap=25)  # read again after 60
     await house.minutes(60)
@@ -227,6 +261,8 @@ async def test_chain_of_swaps_goes_on_through_all_of_them(house: MeterHouse) -> 
     [
         ({"old": "NOBODY"}, 'there is no meter "NOBODY"'),
         ({"old": "NEW"}, "a meter cannot take its own place"),
+        ({"old_readings": {"import_total": "83999"}}, "below the old meter's last reading, 84000.400 kWh"),
+        ({"old_readings": {"import_total": "84000.3"}}, "below the old meter's last reading, 84000.400 kWh"),
         ({"old_readings": {"import_total": "83999.9"}}, "below the old meter's last reading, 84000.400 kWh"),
         ({"new_readings": {"import_total": "0.2"}}, "above the new meter's first reading, 0.110 kWh"),
         ({"old_readings": {"import_total": "84000450"}}, "more than the connection carries"),
@@ -246,6 +282,16 @@ async def test_what_cannot_be_is_refused_in_words(
         await house.swap(**order)  # type: ignore[arg-type]
     assert words in str(refused.value)
     assert len(house.problems()) == 1, "and nothing was changed"
+
+
+@pytest.mark.parametrize("written", ["84000", "84000.4", "84000,40", "84000.400"])
+async def test_face_that_shows_fewer_digits_than_were_read_counts_as_read(
+    house: MeterHouse, written: str
+) -> None:
+    await swapped(house)
+    await house.minutes(20)
+    told = await house.swap("OLD", "NEW", old_readings={"import_total": written})
+    assert "import_total: 84000.400 kWh on the old meter" in told
 
 
 async def test_swap_is_signed_off_once(house: MeterHouse) -> None:
@@ -270,8 +316,6 @@ async def test_dry_run_says_what_each_platform_gets_and_changes_nothing(house: M
 
 
 async def test_retiring_a_meter_whose_swap_waits_is_refused(house: MeterHouse) -> None:
-    from meterkast.pipeline.meter_desk import RetireOrder
-
     await swapped(house)
     await house.minutes(5)
     with pytest.raises(RefusedError, match="seems to have taken its place"):
@@ -328,3 +372,73 @@ async def test_database_that_cannot_be_read_when_streams_go_on_costs_nothing(
     assert house.problems() == []
     times = [at async for frames in house.store.samples(START) for one in frames for at in one.times]
     assert len(times) == 40 + 100 + 8, "also what was read in that minute"
+
+
+async def overlapping(house: MeterHouse) -> None:
+    """A device of a network is read from minute 40 on, beside the one whose place it takes in minute 50."""
+    house.meter("OLD", 84_000_000)
+    house.meter("NEW", 100)
+    await house.start(*both())
+    await house.include("OLD")
+    await house.minutes(40)
+    await house.include("OLD", "NEW")
+    await house.minutes(10)
+    house.port = ["NEW"]
+    await house.minutes(20)
+
+
+async def test_device_that_was_added_before_the_old_one_was_taken_out_is_signed_off(
+    house: MeterHouse,
+) -> None:
+    await overlapping(house)
+    told = await house.swap("OLD", "NEW")
+    assert "import_total: 84000.500 kWh on the old meter, 0.200 kWh on the new one" in told
+    await house.minutes(25)
+    # 84000500 at minute 50, where the new one showed 200: nothing is counted twice.
+    assert await house.sent("on") == [
+        "30 import_total=84000300",
+        "60 import_total=84000500",  # sent before anybody said that there was a swap
+        "90 import_total=84000900",
+    ]
+    (epoch,) = [one for one in await house.store.epochs() if one.kind is Break.SWAP]
+    assert (epoch.at_ms, epoch.first.decimal()) == (until(50) - MINUTE_MS // 2, 200)
+
+
+async def test_device_that_was_added_early_takes_over_when_a_person_says(house: MeterHouse) -> None:
+    await overlapping(house)
+    told = await house.swap(
+        "OLD",
+        "NEW",
+        at_ms=until(53),
+        old_readings={"import_total": "84000.520"},
+        new_readings={"import_total": "0.235"},
+    )
+    assert "84000.520 kWh on the old meter, 0.235 kWh on the new one" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"at_ms": until(45)}, "is before the old meter's last reading"),
+        ({"at_ms": until(75)}, "is after the new meter's newest reading"),
+        ({"new_readings": {"import_total": "0.19"}}, "0.190 kWh is not between 0.200 kWh and 0.400 kWh"),
+        ({"new_readings": {"import_total": "0.5"}}, "0.500 kWh is not between 0.200 kWh and 0.400 kWh"),
+    ],
+)
+async def test_what_cannot_be_of_two_that_were_both_read_is_refused(
+    house: MeterHouse, more: dict[str, object], words: str
+) -> None:
+    await overlapping(house)
+    with pytest.raises(RefusedError) as refused:
+        await house.swap("OLD", "NEW", **more)  # type: ignore[arg-type]
+    assert words in str(refused.value)
+
+
+async def test_what_the_new_device_showed_is_asked_for_once_it_left_the_memory(house: MeterHouse) -> None:
+    await overlapping(house)
+    await house.minutes(6 * 60)
+    with pytest.raises(RefusedError, match="no longer in memory") as refused:
+        await house.swap("OLD", "NEW")
+    assert "--new-reading import_total=READING" in refused.value.hint
+    await house.swap("OLD", "NEW", new_readings={"import_total": "0.2"})
+    assert [one.state for one in house.desk.meters()] == ["replaced", "in use"]

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace as replace_row
+from datetime import datetime
 
 import pytest
 from msgspec.structs import replace
 
 from meterkast.cli.status import as_text
+from meterkast.model.epoch import Break, Epoch
+from meterkast.model.half_hour import HalfHour
+from meterkast.model.product import PropertyId
+from meterkast.model.quantity import Quantity
 from meterkast.pipeline.health import Snapshot
+from meterkast.ports.store import Keep
 
-from .house import House
+from .house import ZONE, House
+
+MakeDay = Callable[..., list[HalfHour]]
 
 
 async def test_status_is_the_snapshot(house: House) -> None:
@@ -41,6 +51,24 @@ async def test_half_hours_of_a_register_are_exact_text(house: House) -> None:
     assert len(missing) == 3
     assert {(row["value"], row["difference"], row["cause"]) for row in missing} == {(None, None, "link lost")}
     assert told["half_hours"][-1]["end"] == "2025-11-21T14:30:00.000+01:00"
+
+
+async def test_a_rollover_is_counted_by_what_is_kept_of_it(house: House, make_day: MakeDay) -> None:
+    rows = make_day(4, 999_999_900, [60, -999_999_860], datetime(2025, 11, 21, tzinfo=ZONE))
+    rows[-1] = replace_row(rows[-1], epoch=1)
+    number, moment, begun = PropertyId(4), rows[-1].end_ms, Quantity(100, 0)
+    first = Epoch(property_id=number, number=0, kind=Break.FIRST, at_ms=rows[0].end_ms, first=Quantity(0, 0))
+    rolled = Epoch(
+        property_id=number,
+        number=1,
+        kind=Break.ROLLOVER,
+        at_ms=moment,
+        first=begun,
+        offset=Quantity(1_000_000_000, 0),
+    )
+    await house.store.keep(Keep(now_ms=moment, half_hours=rows, epochs=[first, rolled]))
+    _, body = await house.get("/api/half-hours?property=4&day=2025-11-21")
+    assert [row["difference"] for row in json.loads(body)["half_hours"]] == ["0.060", "0.140"]
 
 
 @pytest.mark.parametrize(

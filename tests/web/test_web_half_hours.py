@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from meterkast.model.epoch import Break, Epoch
 from meterkast.model.half_hour import Cause, HalfHour, State
 from meterkast.model.product import PropertyId
 from meterkast.model.quantity import Quantity
@@ -23,8 +24,38 @@ NOON = from_datetime(datetime(2025, 11, 21, 12, 10, tzinfo=ZONE))
 MakeDay = Callable[..., list[HalfHour]]
 
 
-def shown(kept: list[HalfHour], *, now_ms: UtcMs = NOON, day: date = DAY, register: bool = True) -> Day:
-    return day_of(kept, GRID, day, now_ms, power=3, register=register)
+def shown(
+    kept: list[HalfHour],
+    *,
+    now_ms: UtcMs = NOON,
+    day: date = DAY,
+    register: bool = True,
+    epochs: tuple[Epoch, ...] = (),
+) -> Day:
+    return day_of(kept, GRID, day, now_ms, power=3, register=register, epochs=epochs)
+
+
+def broken(
+    rows: list[HalfHour], at: int, kind: Break, offset: int
+) -> tuple[list[HalfHour], tuple[Epoch, ...]]:
+    """From that row on they belong to another epoch, which goes on with so much more."""
+    after = [replace(one, epoch=1 if one.value is not None else 0) for one in rows[at:]]
+    first, begun = rows[0].value, rows[at].value
+    assert first is not None
+    assert begun is not None
+    epochs = (
+        Epoch(property_id=PropertyId(1), number=0, kind=Break.FIRST, at_ms=rows[0].end_ms, first=first),
+        Epoch(
+            property_id=PropertyId(1),
+            number=1,
+            kind=kind,
+            at_ms=rows[at].end_ms,
+            first=begun,
+            last=first,
+            offset=Quantity(offset, 0),
+        ),
+    )
+    return rows[:at] + after, epochs
 
 
 def test_energy_of_a_half_hour_is_the_exact_difference_of_two_registers(make_day: MakeDay) -> None:
@@ -68,6 +99,44 @@ def test_a_new_register_is_not_a_negative_half_hour(make_day: MakeDay) -> None:
     assert [row.difference for row in day.rows[:3]] == [Decimal("0.100"), None, Decimal("0.100")]
     assert day.rows[1].why == "the register started anew"
     assert day.total is None
+
+
+def test_a_jump_is_never_shown_as_consumption(make_day: MakeDay) -> None:
+    rows, epochs = broken(make_day(1, 1000, [100, 5_000_000, 100], MIDNIGHT), 2, Break.JUMP, -5_000_000)
+    day = shown(rows, epochs=epochs)
+    assert [row.difference for row in day.rows[:3]] == [Decimal("0.100"), None, Decimal("0.100")]
+    assert day.rows[1].why == "the counter jumped"
+    assert day.total is None
+    rows, epochs = broken(
+        make_day(1, 1000, [Cause.LINK_LOST, 5_000_000], MIDNIGHT), 2, Break.JUMP, -5_000_000
+    )
+    (gap,) = shown(rows, epochs=epochs).gaps
+    assert gap.rise is None
+
+
+def test_a_reset_that_soon_stands_higher_than_before_is_no_consumption(make_day: MakeDay) -> None:
+    rows, epochs = broken(make_day(1, 50, [10, 400, 100], MIDNIGHT), 2, Break.RESET, 60)
+    day = shown(rows, epochs=epochs)
+    assert [row.difference for row in day.rows[:3]] == [Decimal("0.010"), None, Decimal("0.100")]
+    assert day.rows[1].why == "the register started anew"
+    assert day.total is None
+
+
+def test_a_rollover_counts_exactly(make_day: MakeDay) -> None:
+    kept = make_day(1, 999_999_700, [200, -999_999_800, Cause.LINK_LOST, 300], MIDNIGHT)
+    rows, epochs = broken(kept, 2, Break.ROLLOVER, 1_000_000_000)
+    day = shown(rows, epochs=epochs)
+    assert [row.difference for row in day.rows[:2]] == [Decimal("0.200"), Decimal("0.200")]
+    assert (day.total, day.gaps[0].rise) == (Decimal("0.700"), Decimal("0.300"))
+    kept = make_day(1, 999_999_700, [Cause.LINK_LOST, -999_999_600, 100], MIDNIGHT)
+    rows, epochs = broken(kept, 2, Break.ROLLOVER, 1_000_000_000)
+    day = shown(rows, epochs=epochs)
+    assert (day.total, day.gaps[0].rise) == (Decimal("0.500"), Decimal("0.400"))
+
+
+def test_an_epoch_of_which_nothing_is_known_is_no_consumption(make_day: MakeDay) -> None:
+    rows, _ = broken(make_day(1, 1000, [100, 5_000, 100], MIDNIGHT), 2, Break.JUMP, 0)
+    assert [row.difference for row in shown(rows).rows[1:3]] == [None, Decimal("0.100")]
 
 
 def test_a_doubtful_register_does_not_count_in_the_total(make_day: MakeDay) -> None:

@@ -232,3 +232,22 @@ async def test_a_name_that_is_set_later_renames_the_product(shelf: Any, still: A
     assert second.get(5).product.name == "Heat pump"
     assert before.name != "Heat pump"
     second.detach()
+
+
+@pytest.mark.parametrize("odd", [{}, {"a": 1}, [], [[]], "x" * 300, True, 1.5, -7, 10**40])
+@pytest.mark.parametrize(
+    "field",
+    ["highestSecurityClass", "manufacturerId", "productType", "productId", "firmwareVersion", "label"],
+)
+async def test_whatever_the_server_says_of_a_device_its_values_are_declared(
+    shelf: Any, still: Any, made: Any, field: str, odd: object
+) -> None:
+    devices = again(shelf, still)
+    devices.attach(made.link(made.node(5, made.energy(), **{field: odd})))
+    await devices.refresh(5)
+    (product,) = [device.product for device in devices.all()]
+    (view,) = devices.views()
+    told = (product.description.maker, product.description.model, view.security, view.firmware, view.name)
+    assert all(isinstance(one, str) for one in told)
+    assert {mapped.property.key for mapped in devices.get(5).properties.values()} == {"import_total"}
+    devices.detach()

@@ -15,16 +15,12 @@ from meterkast.model.half_hour import HalfHour
 from meterkast.model.product import PropertyId
 from meterkast.model.reading import Batch, Layout
 from meterkast.model.register import CONFIRMATIONS
-from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Grid, UtcMs
+from meterkast.model.time import HALF_HOUR_MS, HOUR_MS, MINUTE_MS, Grid, UtcMs
 
 QUARTER_MS = 15 * MINUTE_MS
 
 REMEMBERED = CONFIRMATIONS + 1
 """As many readings of a register may be held back at a boundary, and the one before them closes it."""
-
-_HELD_MS = 10 * SECOND_MS
-# Meters send every 1 to 10 s: of the telegrams that wait for a clock, one in so long before each quarter is
-# the newest of its quarter.
 
 KEPT_MS = 2 * HOUR_MS
 """How long it is remembered: M-Bus values of the hour close their half-hour 75 minutes late."""
@@ -86,7 +82,7 @@ class Raws:
             closed: What was closed or revised just now.
             is_register: Whether a property is one.
             grid: The site's half-hours.
-            now_ms: When.
+            now_ms: Up to when intervals were closed: now, or the end of a block that is closed late.
             utc_of: UTC of an instant of this boot (`Clock.utc_of`).
         """
         found: dict[int, tuple[_Raw, set[PropertyId]]] = {}
@@ -130,15 +126,6 @@ class Raws:
                     if raw.at_ms == at_ms and (newest is None or raw.seen_ns >= newest.seen_ns):
                         newest = raw
         return newest
-
-
-def may_close(batch: Batch) -> bool:
-    """Whether a batch that waits for the clock may be what closes a half-hour, by its own stamp.
-
-    It may wait for hours with thousands of others; only the raw bytes of these are remembered.
-    """
-    stamp_ms = batch.device_ms
-    return bool(batch.raw) and stamp_ms is not None and -stamp_ms % QUARTER_MS < _HELD_MS
 
 
 def _when(raw: _Raw) -> int:

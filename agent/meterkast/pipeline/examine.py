@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from meterkast import __version__
-from meterkast.model.time import MINUTE_MS, Grid, UtcMs, iso_local
+from meterkast.model.epoch import Break
+from meterkast.model.product import PropertyId
+from meterkast.model.time import DAY_MS, MINUTE_MS, Grid, UtcMs, iso_local
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.delivery import Delivery
 from meterkast.pipeline.examine_clock import clock_problems, source_healths
@@ -43,6 +45,9 @@ LOW_DISK_BYTES = 64 * 1024 * 1024
 
 _REPLACED = "If the meter was replaced, note the readings of both."
 _COMPARE = "Compare it with the meter's display; if the meter was replaced, note both readings."
+
+NEWS_MS = 7 * DAY_MS
+"""So long a register that did not go on is told of; it is kept for ever."""
 
 LOOK_S = 60.0
 """Real seconds between two looks."""
@@ -132,7 +137,7 @@ class Examiner:
                 *self._newcomers.problems(),
                 *self._uplinks.problems(uplinks, settled=self._settled(now_ms)),
                 *self._storage_problems(storage),
-                *self._register_problems(),
+                *self._register_problems(now_ms),
                 *(self._night.problems() if self._night is not None else ()),
             )
         )
@@ -179,10 +184,14 @@ class Examiner:
             refused["meter's clock disagrees: timed by arrival"] = self._intake.off_stamps
         if outliers := self._closing.registers.outliers():
             refused["register's reading does not follow the others"] = outliers
+        if self._closing.recent.too_late:
+            refused["came hours late: the half-hour stays as it was closed"] = self._closing.recent.too_late
         if self._keeper.unsaved.dropped_blocks:
             refused["samples of a minute dropped: the disk refused for hours"] = (
                 self._keeper.unsaved.dropped_blocks
             )
+        if self._intake.held_raws.dropped:
+            refused["evidence dropped: the clock was unknown for days"] = self._intake.held_raws.dropped
         return refused
 
     def _driver(self, supervisor: Supervisor) -> DriverHealth:
@@ -248,13 +257,16 @@ class Examiner:
             )
         return problems
 
-    def _register_problems(self) -> list[Problem]:
+    def _register_problems(self, now_ms: UtcMs) -> list[Problem]:
+        registers = self._closing.registers
         found = [
             (property_id, f"began again at a lower value ({_times(count)} since the start)", _REPLACED)
-            for property_id, count in self._closing.registers.restarts().items()
+            for property_id, count in registers.restarts().items()
+            if self._is_news(property_id, (Break.RESET, Break.ROLLOVER), now_ms)
         ] + [
             (property_id, f"went on at a much higher value ({_times(count)} since the start)", _COMPARE)
-            for property_id, count in self._closing.registers.jumps().items()
+            for property_id, count in registers.jumps().items()
+            if self._is_news(property_id, (Break.JUMP,), now_ms)
         ]
         problems = []
         for property_id, what, do in found:
@@ -269,6 +281,13 @@ class Examiner:
                 )
             )
         return problems
+
+    def _is_news(self, property_id: PropertyId, kinds: Sequence[Break], now_ms: UtcMs) -> bool:
+        """Whether a register that somebody waits for broke like that of late."""
+        if self._keeper.meters.retired(self._keeper.properties[property_id].product_id):
+            return False
+        epochs = self._closing.registers.epochs_of(property_id)
+        return any(one.kind in kinds and now_ms - one.at_ms < NEWS_MS for one in epochs)
 
     def _reads_p1(self) -> bool:
         return any(_kind(one.driver.name) == "p1" for one in self._supervisors)

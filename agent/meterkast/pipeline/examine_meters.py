@@ -44,6 +44,8 @@ class MeterExaminer:
         found = []
         for one in self._keeper.tariffs.wrong.values():
             prop = self._keeper.properties[one.total_id]
+            if self._keeper.meters.retired(prop.product_id):
+                continue
             meter = called(self._keeper.meters, prop.product_id)
             found.append(
                 Problem(

@@ -13,7 +13,8 @@ from meterkast.model.quantity import Quantity
 from meterkast.model.reading import Batch, Frames, Latest, Layout, TimeSource
 from meterkast.model.time import DAY_MS, MINUTE_MS, UtcMs
 from meterkast.model.untimed import Untimed, gather
-from meterkast.pipeline.evidence import Raws, may_close
+from meterkast.pipeline.evidence import Raws
+from meterkast.pipeline.held_raws import HeldRaws
 from meterkast.ports.clock import Clock, Trust
 
 STAMP_LIMIT_MS = MINUTE_MS
@@ -28,6 +29,7 @@ class Intake:
 
     Attributes:
         raws: What the newest readings were read from.
+        held_raws: The same of those that wait for a trusted clock.
         refused: Batches refused since start, by reason.
         off_stamps: Telegrams whose stamp disagreed with the clock since start.
         started_ms: When this run began: by the clock as it was, and rightly once the clock is known.
@@ -39,9 +41,9 @@ class Intake:
         self._clock = clock
         self._frames: dict[int, Frames] = {}
         self._held: list[Batch] = []
-        self._held_raws: list[Batch] = []
         self._newest: dict[int, tuple[Layout, Batch, UtcMs]] = {}
         self.raws = Raws()
+        self.held_raws = HeldRaws()
         self.refused: Counter[str] = Counter()
         self.off_stamps = 0
         self._started_ns = clock.boot_ns()
@@ -73,7 +75,7 @@ class Intake:
         """All that came in since the last call and waits for a trusted clock; what follows waits too."""
         self.waits = True
         held, self._held = self._held, []
-        self._held_raws += filter(may_close, held)
+        self.held_raws.take(held)
         return gather(held)
 
     def resume(self) -> None:
@@ -112,8 +114,7 @@ class Intake:
             return False
         self.trusted_since_ms = self._clock.now_ms()
         self.reckon()
-        raws, self._held_raws = self._held_raws, []
-        for batch in raws:
+        for batch in self.held_raws.release():
             if (at_ms := self._time_of(batch)) is not None:
                 self.raws.take(batch, at_ms)
         held, self._held = self._held, []

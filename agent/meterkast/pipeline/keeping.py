@@ -265,8 +265,9 @@ class Keeper:
         try:
             async for frames in self._boots.behind():
                 await self._feed(frames)
-                closed = self._close(newest_of(frames))
-                await self.unsaved.write(self._transactions((), closed))
+                until_ms = newest_of(frames)
+                closed = self._close(until_ms)
+                await self.unsaved.write(self._transactions((), closed, until_ms=until_ms))
         except StorageError as error:
             log.error("readings that got their time not closed yet", extra={"reason": str(error)})
             return False
@@ -291,15 +292,17 @@ class Keeper:
         closed: Closed,
         untimed: Sequence[Untimed] = (),
         *,
+        until_ms: UtcMs | None = None,
         stopping: bool = False,
     ) -> list[Keep]:
         channels, lives = self._commissioning.changes(), self.meters.changed()
         kept = frames or closed.half_hours or closed.epochs or closed.composed or closed.closed
         if not (kept or channels or lives or untimed or stopping):
             return []
+        now_ms = self._clock.now_ms()
         return [
             Keep(
-                now_ms=self._clock.now_ms(),
+                now_ms=now_ms,
                 frames=frames,
                 half_hours=closed.half_hours,
                 channels=channels,
@@ -308,16 +311,15 @@ class Keeper:
                 items=closed.items,
                 composed=closed.composed,
                 closed=closed.closed,
-                evidence=self._evidence(closed),
+                evidence=self._evidence(closed, now_ms if until_ms is None else until_ms),
                 untimed=untimed,
                 boot=self._boots.record(now=bool(untimed) or stopping, stopping=stopping),
             )
         ]
 
-    def _evidence(self, closed: Closed) -> list[Evidence]:
-        return self._intake.raws.due(
-            closed.half_hours, self._is_register, self._grid, self._clock.now_ms(), self._clock.utc_of
-        )
+    def _evidence(self, closed: Closed, until_ms: UtcMs) -> list[Evidence]:
+        raws = self._intake.raws
+        return raws.due(closed.half_hours, self._is_register, self._grid, until_ms, self._clock.utc_of)
 
     def _is_register(self, property_id: PropertyId) -> bool:
         prop = self.properties.get(property_id)

@@ -15,7 +15,7 @@ from meterkast.model.time import UtcMs
 from meterkast.pipeline.binding import named
 from meterkast.pipeline.keeping import Keeper
 from meterkast.pipeline.meters import Meters
-from meterkast.pipeline.swap import SwapPlan, called, face, plan_swap
+from meterkast.pipeline.swap import SwapPlan, called, face, plan_swap, shared_registers
 
 
 class BreakView(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,11 +124,11 @@ class MeterDesk:
         """Wait for nothing of a meter any more.
 
         Raises:
-            RefusedError: There is no such meter, or its swap waits to be signed off.
+            RefusedError: There is no such meter, or its swap waits to be signed off and can be.
         """
         product_id = self._product(order.meter)
         follower = next((one for one in self._meters.waiting() if one.replaces == product_id), None)
-        if follower is not None:
+        if follower is not None and shared_registers(self._meters, product_id, follower.product_id):
             raise RefusedError(
                 f"{called(self._meters, follower.product_id)} seems to have taken its place",
                 hint="Sign that off, so that what is sent goes on: meterkast meter swap OLD NEW.",

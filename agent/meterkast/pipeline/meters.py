@@ -14,7 +14,7 @@ from dataclasses import replace
 from meterkast.model.datatypes import Kind
 from meterkast.model.delivery import Stream
 from meterkast.model.epoch import Epoch
-from meterkast.model.errors import StorageError
+from meterkast.model.errors import RefusedError, StorageError
 from meterkast.model.life import Life
 from meterkast.model.product import Product, ProductId, Property, PropertyId
 from meterkast.model.reading import Frames
@@ -148,15 +148,28 @@ class Meters:
         """Hold what waits for a swap, let go on what does not, and sign off where no person is needed."""
         for life in self.waiting():
             self._read_alike(life)
-            if self._auto and life.sure and life.replaces is not None and self._is_read(life):
-                plan = plan_swap(self, life.replaces, life.product_id, by=AUTO)
-                await self.sign(plan)
+            if self._auto and life.sure and self._is_read(life):
+                await self._sign_alone(life)
         for bound in self.closing.streams:
             held = self._held(bound)
             if held and bound.held_ms is None:
                 bound.held_ms = min(self.closing.newest_ms(property_id) for property_id in held)
             elif not held and bound.held_ms is not None:
                 await self._go_on(bound)
+
+    async def _sign_alone(self, life: Life) -> None:
+        """Sign a swap off without a person; one that cannot have been so waits for one after all."""
+        assert life.replaces is not None
+        try:
+            plan = plan_swap(self, life.replaces, life.product_id, by=AUTO)
+        except RefusedError as error:
+            self._put(replace(life, sure=False))
+            log.warning(
+                "meter swap needs a person",
+                extra={"old": life.replaces, "new": life.product_id, "reason": str(error)},
+            )
+            return
+        await self.sign(plan)
 
     async def sign(self, plan: SwapPlan) -> None:
         """A swap is signed off: what was held is composed with the next transaction, which keeps it all."""
@@ -169,11 +182,8 @@ class Meters:
         self._put(
             replace(self.life(plan.new), replaces=plan.old, signed_ms=now_ms, retired_ms=None, sure=True)
         )
+        # Another one may have been thought to have taken that place; a person knows better.
         self.retire(plan.old, plan.at_ms)
-        for life in self.waiting():
-            if life.replaces == plan.old:
-                # Another one was thought to have taken that place; a person knows better.
-                self._put(replace(life, replaces=None))
         self._join(plan.old, plan.new)
         for bound in self.closing.streams:
             new = {
@@ -193,7 +203,13 @@ class Meters:
         log.info("meter swap signed off", extra={"old": plan.old, "new": plan.new, "by": plan.by})
 
     def retire(self, product_id: ProductId, at_ms: UtcMs) -> None:
-        """Wait for nothing of this product after the half-hour that holds an instant."""
+        """Wait for nothing of this product after the half-hour that holds an instant.
+
+        Nor is any other thought to have taken its place.
+        """
+        for life in self.waiting():
+            if life.replaces == product_id:
+                self._put(replace(life, replaces=None))
         self._put(replace(self.life(product_id), retired_ms=at_ms))
         self._close_until(product_id, at_ms)
 

@@ -56,10 +56,12 @@ class Reach:
                 self._outages.reachable(change.product_id, change.status, change.at_ms)
 
     async def declare_node(self, node: NodeDescription) -> Node:
-        """See `ports.inventory.Inventory`."""
+        """See `ports.inventory.Inventory`. Somebody waits for the product that it fills from now on."""
         made = await self._store.declare_node(node)
-        self._nodes[made.id] = made
-        if node.product_id is not None:
+        before, self._nodes[made.id] = self._nodes.get(made.id), made
+        filled = before.description.product_id if before is not None else None
+        # A row also changes with its status: a retired product is back with a device, or with a reading.
+        if node.product_id is not None and node.product_id != filled:
             self._outages.filled(node.product_id, self._clock.now_ms())
             self._meters.revive(node.product_id, self._clock.now_ms())
         return made

@@ -20,6 +20,10 @@ class Recent:
         series: Of all properties.
         grid: The site's wall clock.
         grace_ms: How long after its end an interval still takes readings.
+
+    Attributes:
+        too_late: Half-hours since the start that stay as they were closed, although a reading of them came:
+            what they were made of is no longer in memory.
     """
 
     def __init__(self, series: Mapping[PropertyId, Series], grid: Grid, grace_ms: int) -> None:
@@ -29,6 +33,7 @@ class Recent:
         self._done: dict[tuple[PropertyId, int], dict[UtcMs, HalfHour]] = {}
         self._late: set[tuple[PropertyId, int, UtcMs]] = set()
         self._suspects: set[tuple[PropertyId, int, UtcMs]] = set()
+        self.too_late = 0
 
     def put(self, one: HalfHour) -> None:
         """It was closed just now."""
@@ -85,17 +90,22 @@ class Recent:
         revisions: list[HalfHour] = []
         for property_id, length_ms, end_ms in sorted(late):
             known = self._done.get((property_id, length_ms), {}).get(end_ms)
-            if known is not None:
+            if known is not None and self._is_whole(known):
                 self._revise_one(known, revisions)
+            elif length_ms == HALF_HOUR_MS:
+                self.too_late += 1
         return revisions
+
+    def _is_whole(self, known: HalfHour) -> bool:
+        """Whether all that it was made of is in memory."""
+        start_ms = self._grid.start_of(known.end_ms, known.length_ms)
+        # A suspect one had no other readings, so that nothing it was made of can be forgotten.
+        return start_ms >= self._series[known.property_id].complete_from_ms or known.state is State.SUSPECT
 
     def _revise_one(self, known: HalfHour, revisions: list[HalfHour]) -> None:
         series = self._series[known.property_id]
         start_ms = self._grid.start_of(known.end_ms, known.length_ms)
         suspect = known.state is State.SUSPECT
-        # A suspect one had no other readings, so that nothing it was made of can be forgotten.
-        if start_ms < series.complete_from_ms and not suspect:
-            return  # part of what it was made of is no longer in memory
         cause = known.cause or (_doubt(series, known) if suspect else Cause.METER_SILENT)
         newer = series.close(start_ms, known.end_ms, known.length_ms, lambda: cause)
         if not newer.same_value(known) or (suspect and newer.state is not State.SUSPECT):

@@ -52,6 +52,10 @@ class Registers:
         """A register's newest accepted reading."""
         return self._series[property_id].newest
 
+    def as_of(self, property_id: PropertyId, at_ms: UtcMs) -> Quantity | None:
+        """A register's newest reading of an instant; None where that is no longer in memory."""
+        return self._series[property_id].as_of(at_ms)
+
     def epochs_of(self, property_id: PropertyId) -> tuple[Epoch, ...]:
         """A register's epochs, oldest first."""
         return self._series[property_id].epochs.all

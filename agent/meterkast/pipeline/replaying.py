@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from meterkast.model.datatypes import Kind
-from meterkast.model.half_hour import RowKey, unreadable
+from meterkast.model.half_hour import RowKey, State, unreadable
 from meterkast.model.product import Property, PropertyId
-from meterkast.model.time import HOUR_MS, UtcMs
+from meterkast.model.time import DAY_MS, HOUR_MS, UtcMs
 from meterkast.pipeline.boots import newest_of
 from meterkast.pipeline.closing import Closing
 from meterkast.pipeline.outages import Outages
@@ -16,6 +16,9 @@ from meterkast.pipeline.series import replay_ms
 from meterkast.ports.store import Store
 
 _FOREVER = UtcMs(1 << 62)
+
+_LONGEST_WAIT_MS = 7 * DAY_MS
+# So far back doubtful half-hours are looked for at a start, however seldom a device reports.
 
 
 class Replaying:
@@ -64,6 +67,7 @@ class Replaying:
         self._outages.off_since_ms = UtcMs(last_ms)
         for length_ms in {length for lengths in closed.values() for length in lengths}:
             await self.recall(UtcMs(oldest_ms - KEPT_MS), length_ms)
+            await self._recall_suspects(UtcMs(oldest_ms - KEPT_MS), length_ms)
         self._closing.remember(UtcMs(since_ms + HOUR_MS))
 
     async def recall(
@@ -84,6 +88,22 @@ class Replaying:
         lost = {(key.property_id, key.end_ms): key for key in damaged}  # the newest revision of each
         found += [unreadable(key) for place, key in lost.items() if place not in whole]
         self._closing.recent.recall(found)
+
+    async def _recall_suspects(self, until_ms: UtcMs, length_ms: int) -> None:
+        """What is doubtful waits for its device's next readings: for days where that reports once a day."""
+        waits_ms = {
+            prop.id: replay_ms(prop.description.fresh_ms) + prop.description.late_ms
+            for prop in self._properties.values()
+            if prop.kind is Kind.REGISTER
+        }
+        slow = [property_id for property_id, wait_ms in waits_ms.items() if wait_ms > KEPT_MS]
+        if not slow:
+            return
+        after_ms = UtcMs(until_ms - min(max(waits_ms.values()), _LONGEST_WAIT_MS))
+        found = await self._store.half_hours(
+            after_ms, until_ms, length_ms=length_ms, properties=slow, damaged=[]
+        )
+        self._closing.recent.recall([one for one in found if one.state is State.SUSPECT])
 
     async def _seed(self, closed: Mapping[PropertyId, Mapping[int, UtcMs]], since_ms: UtcMs) -> None:
         """Registers go on from their last reading before the replay, so that a break since is seen."""

@@ -146,6 +146,17 @@ class Series:
             return None
         return self.guard.last_ms, Quantity(self.guard.last, self.minutes.decimals)
 
+    def as_of(self, at_ms: UtcMs) -> Quantity | None:
+        """A register's newest reading of an instant; None where that is no longer in memory."""
+        known = [
+            (minute.last_ms, minute.last)
+            for minute in self.minutes.by_end.values()
+            if minute.count and minute.last_ms <= at_ms
+        ]
+        if not known or at_ms < self.complete_from_ms:
+            return None
+        return Quantity(max(known)[1], self.minutes.decimals)
+
     def plausible(self, since_ms: UtcMs, before: Quantity, until_ms: UtcMs, after: Quantity) -> bool:
         """Whether the register can have gone from one reading to another in that time."""
         decimals = max(before.decimals, after.decimals, self.minutes.decimals)

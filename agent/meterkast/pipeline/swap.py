@@ -49,16 +49,18 @@ def plan_swap(
     """Check a swap and make its epochs; nothing changes.
 
     Args:
-        at_ms: When the new meter took over; None for its first reading.
+        at_ms: When the new meter took over; None for its first reading, or for the old one's last where a
+            device of a network was read before the old one was taken out.
         old_readings, new_readings: What the meters' faces showed then, by register key, in the unit on the
-            face; what is left out is the last reading of the old and the first of the new.
+            face; what is left out is the last reading of the old, and of the new its first or, where it was
+            read before it took over, its newest of then.
 
     Raises:
         RefusedError: The meters cannot have been swapped like that; the message says why.
     """
     _check_meters(meters, old, new)
     olds, news = meters.registers(old), meters.registers(new)
-    shared = [key for key, prop in olds.items() if key in news and news[key].unit is prop.unit]
+    shared = shared_registers(meters, old, new)
     old_faces, new_faces = dict(old_readings or {}), dict(new_readings or {})
     for key in (*old_faces, *new_faces):
         if key not in shared:
@@ -71,8 +73,7 @@ def plan_swap(
         raise RefusedError(
             f"{called(meters, new)} was not read yet", hint="Sign the swap off once its values are shown."
         )
-    taken_ms = first_ms if at_ms is None else at_ms
-    _check_time(meters, old, taken_ms, first_ms)
+    taken_ms = _checked_time(meters, old, new, at_ms, first_ms)
     registers, epochs = meters.closing.registers, []
     for key in shared:
         if not registers.epochs_of(news[key].id) or registers.newest(olds[key].id) is None:
@@ -83,9 +84,16 @@ def plan_swap(
     if not epochs:
         raise RefusedError(
             f"{called(meters, old)} and {called(meters, new)} have no register in common",
-            hint="Only meters that count the same can take each other's place.",
+            hint="Only meters that count the same can take each other's place: retire the old one with "
+            "`meterkast meter retire`, and bind what the new one counts.",
         )
     return SwapPlan(old=old, new=new, at_ms=taken_ms, by=by, epochs=tuple(epochs))
+
+
+def shared_registers(meters: Meters, old: ProductId, new: ProductId) -> list[str]:
+    """The keys of the registers that two meters both have, in the same unit."""
+    news = meters.registers(new)
+    return [key for key, prop in meters.registers(old).items() if key in news and news[key].unit is prop.unit]
 
 
 def called(meters: Meters, product_id: ProductId) -> str:
@@ -98,7 +106,7 @@ def face(prop: Property, value: Quantity) -> str:
     """A reading as the meter's face shows it, with its unit."""
     own = prop.unit == prop.datatype.unit
     finest = max(value.decimals, prop.description.decimals)
-    shown = text(Quantity(value.rescaled(finest), finest).decimal(prop.datatype.power if own else 0))
+    shown = text(Quantity(value.rescaled(finest), finest).decimal(_power(prop)))
     return f"{shown} {prop.datatype.suffix if own else prop.unit.value}".strip()
 
 
@@ -120,16 +128,22 @@ def _check_meters(meters: Meters, old: ProductId, new: ProductId) -> None:
         )
 
 
-def _check_time(meters: Meters, old: ProductId, at_ms: UtcMs, first_ms: UtcMs) -> None:
-    last = [
-        newest[0]
-        for prop in meters.registers(old).values()
-        if (newest := meters.closing.registers.newest(prop.id)) is not None
-    ]
-    last_ms = max(last, default=UtcMs(0))
-    if at_ms > first_ms:
+def _checked_time(
+    meters: Meters, old: ProductId, new: ProductId, at_ms: UtcMs | None, first_ms: UtcMs
+) -> UtcMs:
+    """When the new meter took over.
+
+    Both meters of a network may be read for a while; a port shows one or the other.
+    """
+    last_ms, newest_ms = _newest_ms(meters, old), first_ms
+    if not meters.life(new).source:
+        newest_ms = max(first_ms, last_ms, _newest_ms(meters, new))
+    if at_ms is None:
+        at_ms = min(newest_ms, max(first_ms, last_ms))
+    if at_ms > newest_ms:
+        which = "first" if newest_ms == first_ms else "newest"
         raise RefusedError(
-            f"{iso_utc(at_ms)} is after the new meter's first reading, of {iso_utc(first_ms)}",
+            f"{iso_utc(at_ms)} is after the new meter's {which} reading, of {iso_utc(newest_ms)}",
             hint="Give the time at which it was hung, or leave --at out.",
         )
     if at_ms < last_ms:
@@ -138,6 +152,14 @@ def _check_time(meters: Meters, old: ProductId, at_ms: UtcMs, first_ms: UtcMs) -
             hint="Give the time at which it was taken down, or leave --at out. A meter that is still read "
             "was not replaced.",
         )
+    return at_ms
+
+
+def _newest_ms(meters: Meters, product_id: ProductId) -> UtcMs:
+    """When any of a meter's registers was read last."""
+    registers = meters.closing.registers
+    found = (registers.newest(prop.id) for prop in meters.registers(product_id).values())
+    return max((newest[0] for newest in found if newest is not None), default=UtcMs(0))
 
 
 def _epoch(
@@ -154,21 +176,12 @@ def _epoch(
     assert newest is not None
     last_ms, read = newest
     begun = registers.epochs_of(new.id)[0]
-    last = read if old_face is None else _quantity(old, old_face)
-    first = begun.first if new_face is None else _quantity(new, new_face)
-    if difference(last, read).whole < 0:
-        raise RefusedError(
-            f"{old.key}: {face(old, last)} is below the old meter's last reading, {face(old, read)}",
-            hint="Read its face again, and mind the unit.",
-        )
-    if difference(begun.first, first).whole < 0:
-        raise RefusedError(
-            f"{new.key}: {face(new, first)} is above the new meter's first reading, {face(new, begun.first)}",
-            hint="Read what it showed when it was hung, and mind the unit.",
-        )
-    for prop, since_ms, before, until_ms, after in (
-        (old, last_ms, read, at_ms, last),
-        (new, at_ms, first, begun.at_ms, begun.first),
+    last = _last(old, read, old_face)
+    first = _first(meters, new, begun, at_ms, new_face)
+    begin, taken = (begun.at_ms, begun.first), (at_ms, first)
+    for prop, (since_ms, before), (until_ms, after) in (
+        (old, (last_ms, read), (at_ms, last)),
+        (new, *((taken, begin) if at_ms <= begun.at_ms else (begin, taken))),
     ):
         if not registers.plausible(prop.id, since_ms, before, until_ms, after):
             raise RefusedError(
@@ -184,18 +197,86 @@ def _epoch(
         at_ms=at_ms,
         first=first,
         last=last,
-        last_ms=last_ms if old_face is None else at_ms,
+        last_ms=last_ms if last is read else at_ms,
         offset=total([carried, Quantity(-first.whole, first.decimals)]),
         predecessor=old.id,
         signed_by=by,
     )
 
 
+def _last(old: Property, read: Quantity, written: str | None) -> Quantity:
+    """What the old meter showed at the end: as written, or as it was read last."""
+    if written is None:
+        return read
+    last = _quantity(old, written)
+    if difference(last, read).whole >= 0:
+        return last
+    if _cut(old, read, written) == last.decimal():
+        return read  # its face shows fewer digits than it sends, such as whole kWh
+    raise RefusedError(
+        f"{old.key}: {face(old, last)} is below the old meter's last reading, {face(old, read)}",
+        hint="Read its face again, and mind the unit; left out, the last reading counts.",
+    )
+
+
+def _cut(prop: Property, read: Quantity, written: str) -> Decimal:
+    """A reading in the canonical unit, cut to the digits in which another one is written."""
+    digits = len(written.strip().replace(",", ".").partition(".")[2])
+    step = Decimal(1).scaleb(_power(prop) - digits)
+    return read.decimal() // step * step
+
+
+def _first(meters: Meters, new: Property, begun: Epoch, at_ms: UtcMs, written: str | None) -> Quantity:
+    """What the new meter showed when it took over: as written, or as it was read."""
+    if at_ms > begun.at_ms:
+        return _first_of_two(meters, new, begun, at_ms, written)
+    first = begun.first if written is None else _quantity(new, written)
+    if difference(begun.first, first).whole < 0:
+        raise RefusedError(
+            f"{new.key}: {face(new, first)} is above the new meter's first reading, {face(new, begun.first)}",
+            hint="Read what it showed when it was hung, and mind the unit.",
+        )
+    return first
+
+
+def _first_of_two(meters: Meters, new: Property, begun: Epoch, at_ms: UtcMs, written: str | None) -> Quantity:
+    """The same of one that was read before it took over: what it counted until then is not counted twice."""
+    registers = meters.closing.registers
+    later = next(iter(registers.epochs_of(new.id)[1:]), None)
+    if later is not None and later.at_ms <= at_ms:
+        raise RefusedError(
+            f"{new.key}: its {later.kind.value} of {iso_utc(later.at_ms)} is before {iso_utc(at_ms)}",
+            hint="Give a time before that with --at.",
+        )
+    then, newest = registers.as_of(new.id, at_ms), registers.newest(new.id)
+    if written is None:
+        if then is None:
+            raise RefusedError(
+                f"{new.key}: what the new meter showed at {iso_utc(at_ms)} is no longer in memory",
+                hint=f"Find it among its half-hours and write it: --new-reading {new.key}=READING.",
+            )
+        return then
+    assert newest is not None
+    first, least = _quantity(new, written), begun.first if then is None else then
+    most = newest[1] if later is None or later.last is None else later.last
+    if difference(first, least).whole < 0 or difference(most, first).whole < 0:
+        raise RefusedError(
+            f"{new.key}: {face(new, first)} is not between {face(new, least)} and {face(new, most)}, which "
+            f"were read of the new meter before and after {iso_utc(at_ms)}",
+            hint="Read what it showed when it took over, and mind the unit.",
+        )
+    return first
+
+
+def _power(prop: Property) -> int:
+    """Of ten, from the canonical unit to the one on the meter's face."""
+    return prop.datatype.power if prop.unit == prop.datatype.unit else 0
+
+
 def _quantity(prop: Property, written: str) -> Quantity:
     """A reading of a meter's face in the property's canonical unit."""
-    power = prop.datatype.power if prop.unit == prop.datatype.unit else 0
     try:
-        value = Quantity.of(Decimal(written.strip().replace(",", ".")), power)
+        value = Quantity.of(Decimal(written.strip().replace(",", ".")), _power(prop))
     except (InvalidOperation, ValueError) as error:
         raise RefusedError(
             f'{prop.key}: "{written}" is no reading',

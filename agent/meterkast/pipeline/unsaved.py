@@ -56,3 +56,5 @@ class Unsaved:
         for number in with_samples[: max(0, len(with_samples) - _UNSAVED_FRAMES)]:
             self.dropped_blocks += 1
             self._waiting[number] = replace(self._waiting[number], frames=(), untimed=())
+        # Each would be a transaction of its own later, with nothing in it.
+        self._waiting = [keep for keep in self._waiting if not keep.empty]

@@ -54,6 +54,13 @@ class Keep:
     untimed: Sequence[Untimed] = ()
     boot: Boot | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it."""
+        samples, closed = self.frames or self.untimed, self.half_hours or self.epochs or self.evidence
+        sent = self.items or self.composed or self.closed
+        return not (samples or closed or sent or self.channels or self.lives or self.boot)
+
 
 Place = Callable[[Sequence[Untimed]], Sequence[Frames]]
 """Gives samples their time, now that it is known; what cannot be placed is left out and counted."""

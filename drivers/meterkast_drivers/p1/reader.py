@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from meterkast.model.evidence import OPENED
 from meterkast.model.product import ProductId
 from meterkast.model.reading import Batch, Column, Layout, TimeSource
-from meterkast.model.time import UtcMs
+from meterkast.model.time import MINUTE_MS, UtcMs
 from meterkast.ports.inventory import MeterCatalog
 from meterkast_drivers.p1 import objects, products
 from meterkast_drivers.p1.form import Form, form_of
@@ -17,6 +17,10 @@ from meterkast_drivers.p1.profiles import Profile
 from meterkast_drivers.p1.telegram import Reading, Telegram, decode, quantity
 
 _SLOW_MS = 20_000
+_SLOWEST_MS = MINUTE_MS
+# The dialects say 1 or 10 s; adapters that pass on one telegram of many are kept in mind.
+_GAPS = 3
+# The smallest of so many is the interval: a cable that was out, or telegrams that were lost, make one longer.
 _FORMS_KEPT = 64
 # Python 3.11 looks up a member of an enum by a function call; these are asked for with every telegram.
 _OK = Checksum.OK
@@ -64,6 +68,7 @@ class Reader:
         self._left_out: list[int] = []
         self._last_at: UtcMs | None = None
         self._interval_ms = 0
+        self._gaps: list[int] = []
         self.undeclared = False
 
     @property
@@ -237,8 +242,11 @@ class Reader:
         if form is None or self._interval_ms:
             return
         if self._last_at is not None and form.at is not None and form.at > self._last_at:
-            self._interval_ms = form.at - self._last_at
-            self.undeclared = self.undeclared or self._interval_ms > _SLOW_MS
+            self._gaps.append(form.at - self._last_at)
+            smallest = min(self._gaps)
+            if smallest <= _SLOW_MS or len(self._gaps) == _GAPS:
+                self._interval_ms = min(smallest, _SLOWEST_MS)
+                self.undeclared = self.undeclared or self._interval_ms > _SLOW_MS
         self._last_at = form.at
 
     def _shared(self, layout: Layout) -> Layout:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 METER_CLASS = 50
 _SIGNED_32 = 1 << 31
+_LARGEST_ID = 0xFFFF
 
 WAKE_UP_CLASS, WAKE_UP_INTERVAL = 132, "wakeUpInterval"
 
@@ -63,8 +64,9 @@ def parse_identity(text: str) -> tuple[int, int] | None:
 
 def hardware_ids(live: LiveNode) -> str:
     """`manufacturer:product type:product id` in hex; empty while the device has not told them."""
-    ids = live.manufacturer_id, live.product_type, live.product_id
-    return "" if None in ids else ":".join(f"{number:04x}" for number in ids)
+    told = (live.manufacturer_id, live.product_type, live.product_id)
+    ids = [number for number in map(_whole, told) if number is not None]
+    return ":".join(f"{number:04x}" for number in ids) if len(ids) == len(told) else ""
 
 
 def stored_ids(product: Product) -> str:
@@ -102,12 +104,12 @@ def describe_product(
     config = live.device_config
     ids = hardware_ids(live)
     kind = _device_class(live)
-    label = live.label or config.label or ""
+    label = _words(live.label) or _words(config.label)
     before = known.description if known is not None else None
-    number = live.manufacturer_id
-    maker = config.manufacturer or (f"0x{number:04x}" if number is not None else "")
+    number = _whole(live.manufacturer_id)
+    maker = _words(config.manufacturer) or (f"0x{number:04x}" if number is not None else "")
     model = f"{label} ({ids})" if label and ids else ids or label
-    name = own_name or config.description or label or f"{kind or 'Z-Wave device'} {live.node_id}"
+    name = own_name or _words(config.description) or label or f"{kind or 'Z-Wave device'} {live.node_id}"
     what = medium(targets)
     if not targets and before is not None:
         what = before.medium
@@ -169,7 +171,7 @@ def describe_node(
 ) -> NodeDescription:
     """A node's row; what is not known now stays as it was."""
     serial = _serial(live) if live is not None else ""
-    version = (live.firmware_version or "") if live is not None else ""
+    version = firmware(live) if live is not None else ""
     return NodeDescription(
         identity=own_identity,
         protocol=Protocol.ZWAVE,
@@ -185,8 +187,15 @@ def describe_node(
 
 def security(live: LiveNode) -> str:
     """How it was added, in zwave-js' words; empty while that is not known."""
-    found = live.data.get("highestSecurityClass")
-    return "" if found is None else _SECURITY.get(found, f"class {found}")
+    found: object = live.data.get("highestSecurityClass")
+    if isinstance(found, bool) or not isinstance(found, int):
+        return ""
+    return _SECURITY.get(found, f"class {found}")
+
+
+def firmware(live: LiveNode) -> str:
+    """The version of its firmware; empty while that is not known."""
+    return _words(live.firmware_version)
 
 
 def wake_up_s(live: LiveNode) -> int | None:
@@ -198,6 +207,18 @@ def wake_up_s(live: LiveNode) -> int | None:
     if isinstance(found, bool) or not isinstance(found, int) or found <= 0:
         return None
     return found
+
+
+def _whole(told: object) -> int | None:
+    """An id of 16 bits; None where it is none, whatever the library says of its type."""
+    if isinstance(told, bool) or not isinstance(told, int):
+        return None
+    return told if 0 <= told <= _LARGEST_ID else None
+
+
+def _words(told: object) -> str:
+    """Text that the server has of a device; empty where it is none."""
+    return told if isinstance(told, str) else ""
 
 
 def _device_class(live: LiveNode) -> str:

@@ -55,7 +55,7 @@ def node_view(device: Device) -> NodeView:
         ready=device.ready,
         detail=detail_of(device),
         security=(describing.security(live) if live is not None else "") or (row.security if row else ""),
-        firmware=(live.firmware_version if live is not None else "") or (row.version if row else ""),
+        firmware=(describing.firmware(live) if live is not None else "") or (row.version if row else ""),
         battery_percent=_battery(device),
         last_seen_ms=device.last_seen_ms,
         wake_up_s=device.wake_up_s,

@@ -26,6 +26,7 @@ from meterkast_drivers.zwave.driver import Settings, ZwaveDriver
 # aiohttp's first import is that of the package.
 from aiohttp import WSMsgType, web
 
+from ...zwave.made_up import energy, temperature, told_node
 from .mutation import HALF_PAIR, SEED, SIZE, damaged, twisted
 
 LIMIT_S = 60.0  # only against hanging
@@ -49,51 +50,18 @@ TOKENS = (
 
 def described(node: int) -> dict[str, Any]:
     """A node as the server describes it: a meter with a thermometer."""
-    meter = {
-        **METER,
-        "commandClassName": "Meter",
-        "propertyName": "value",
-        "ccVersion": 4,
-        "value": 1,
-        "metadata": {
-            "type": "number",
-            "readable": True,
-            "writeable": False,
-            "label": "Electric Consumption [kWh]",
-            "unit": "kWh",
-            "ccSpecific": {"meterType": 1, "scale": 0, "rateType": 1},
-        },
-    }
-    sensor = {
-        **SENSOR,
-        "commandClassName": "Multilevel Sensor",
-        "propertyName": "Air temperature",
-        "ccVersion": 5,
-        "value": 20.5,
-        "metadata": {
-            "type": "number",
-            "readable": True,
-            "writeable": False,
-            "label": "Air temperature",
-            "unit": "°C",
-            "ccSpecific": {"sensorType": 1, "scale": 0},
-        },
-    }
-    return {
-        "nodeId": node,
-        "index": 0,
-        "status": 4,
-        "ready": True,
-        "isListening": True,
-        "isFrequentListening": False,
-        "isControllerNode": False,
-        "interviewStage": "Complete",
-        "manufacturerId": 0x86,
-        "productType": 3,
-        "productId": 0x60,
-        "values": [meter, sensor],
-        "endpoints": [{"nodeId": node, "index": 0, "commandClasses": []}],
-    }
+    meter = {**energy(1), "commandClassName": "Meter", "ccVersion": 4}
+    sensor = {**temperature(20.5), "commandClassName": "Multilevel Sensor", "ccVersion": 5}
+    return told_node(
+        node,
+        meter,
+        sensor,
+        interviewStage="Complete",
+        firmwareVersion="1.5",
+        label="ZW096",
+        deviceConfig={"manufacturer": "AEON Labs", "label": "ZW096", "description": "Smart Switch 6"},
+        endpoints=[{"nodeId": node, "index": 0, "commandClasses": []}],
+    )
 
 
 def node_event(name: str, **more: object) -> dict[str, Any]:

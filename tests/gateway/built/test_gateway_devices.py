@@ -190,6 +190,14 @@ async def test_a_register_that_began_again_names_its_device(house: Any) -> None:
     ]
     await read(9_000, 9_001, 9_002, 3, 4, 5)
     assert house.problems()[0][1].endswith("(2 times since the start).")
+    for _ in range(7 * 24):
+        await house.minutes(60)
+        await read(6)
+    assert house.problems() == [], "a week later that is no news"
+    await read(1, 2, 3)
+    assert len(house.problems()) == 1
+    house.gateway.keeper.meters.retire(values["energy"].product_id, house.clock.now_ms())
+    assert house.problems() == []
 
 
 async def test_nobody_waits_for_a_device_that_was_removed(house: Any) -> None:

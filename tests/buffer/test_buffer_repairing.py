@@ -282,16 +282,17 @@ async def test_a_database_of_another_user_is_told_from_a_failing_card(path: Path
     given_to_the_gateway(path)
     os.chown(path, 0, 0)
     path.chmod(0o644)
-    shut = [one for one in path.parents if not one.stat().st_mode & stat.S_IXOTH]
+    enter = stat.S_IXGRP | stat.S_IXOTH
+    shut = [one for one in path.parents if not one.stat().st_mode & enter]
     try:
         for one in shut:
-            one.chmod(one.stat().st_mode | stat.S_IXOTH)
+            one.chmod(one.stat().st_mode | enter)
         os.seteuid(GATEWAY)
         with pytest.raises(StorageError, match="cannot be written") as refused:
             await opened(path)
     finally:
         os.seteuid(0)
         for one in shut:
-            one.chmod(one.stat().st_mode & ~stat.S_IXOTH)
+            one.chmod(one.stat().st_mode & ~enter)
     assert "belongs to user 0" in refused.value.hint
     assert "card" not in refused.value.hint

@@ -241,8 +241,10 @@ class Night:
                 Problem(
                     severity="attention",
                     where="books",
-                    what=f"A platform does not show what it acknowledged: {', '.join(health.lacking)}.",
-                    do="Ask the platform; `meterkast report` lists what was acknowledged, and when.",
+                    what="A platform does not show what it acknowledged, or could not be asked for three "
+                    f"nights: {', '.join(health.lacking)}.",
+                    do="`meterkast reconcile` says which; `meterkast report` lists what was acknowledged, and "
+                    "when. Look at the platform's address and credentials, or ask it.",
                 )
             )
         return found

@@ -243,8 +243,8 @@ class Night:
                     where="books",
                     what="A platform does not show what it acknowledged, or could not be asked for three "
                     f"nights: {', '.join(health.lacking)}.",
-                    do="`meterkast reconcile` says which; `meterkast report` lists what was acknowledged, and "
-                    "when. Look at the platform's address and credentials, or ask it.",
+                    do="`meterkast reconcile` says which; `meterkast report` lists what was acknowledged. "
+                    "Look at the platform's address and credentials, or ask it.",
                 )
             )
         return found

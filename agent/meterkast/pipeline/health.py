@@ -219,8 +219,8 @@ class BooksHealth(Frozen, frozen=True):
         unchecked: Half-hours whose samples are not kept.
         wrong: What does not agree.
         first: The first of it, as a sentence.
-        lacking: "<uplink> <stream>" of those that a platform acknowledged and does not show, or that it could not
-            be asked for three nights.
+        lacking: "<uplink> <stream>" of those that a platform acknowledged and does not show, or that could
+            not be asked for three nights.
     """
 
     day: str = ""

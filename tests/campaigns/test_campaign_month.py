@@ -18,7 +18,7 @@ import pytest
 
 from meterkast.clock import FastClock
 from meterkast.lean import aiohttp
-from meterkast.model.time import DAY_MS
+from meterkast.model.time import DAY_MS, HALF_HOUR_MS, MINUTE_MS, Grid, UtcMs, zone
 from meterkast_rig import configuration
 from meterkast_rig.p1_line import serving as p1_line
 from meterkast_rig.site import Site, opened
@@ -31,6 +31,7 @@ CUTS = 3
 SPEED = 36_000  # a telegram each half-hour, every 0.05 s
 LIMIT_S = 3600.0
 PER_MONITOR = 4
+GRID = Grid(zone("Europe/Amsterdam"))
 
 ENERGY = (
     ("electricity/import_total", IMPORT),
@@ -128,11 +129,18 @@ class Shown:
 @contextlib.asynccontextmanager
 async def at_usual_speed(site: Site) -> AsyncIterator[Shown]:
     """From here on the site's clock runs as others do; the gateway is started, with its page."""
-    site.clock = FastClock(1.0, site.clock.now_ms())
+    # Just after a half-hour, so that none ends between the last look and the stop.
+    site.clock = FastClock(1.0, UtcMs(GRID.end_of(site.clock.now_ms()) + MINUTE_MS))
     site.configure()
     async with p1_line(site.meter, site.clock, link=site.folder / "p1"), aiohttp.ClientSession() as browser:
         page = (await site.start()).split()[-1]
         yield Shown(page, browser)
+
+
+def composed(site: Site) -> bool:
+    """Whether all that is closed by now is in the outbox: the last minute's transaction was the month's."""
+    end_ms = GRID.start_of(site.clock.now_ms(), HALF_HOUR_MS)
+    return not site.rows("SELECT 1 FROM streams WHERE composed_ms < ?", end_ms)
 
 
 async def outage(site: Site, chance: random.Random) -> list[float]:
@@ -167,8 +175,9 @@ async def test_month_of_outage_with_power_cuts_drains_in_order_and_says_how_long
         await site.reset.set_faults(refuse="connect")
         await site.wattics.set_faults(error_503=1.0)
         cuts = await outage(site, random.Random(SEED))
-        items = site.pending()
         async with at_usual_speed(site) as shown:
+            await site.until(lambda: composed(site))
+            items = site.pending()
             waits = await shown.look()
             assert all(one["backlog"] and one["left_s"] is None for one in waits.values()), (
                 "nothing is invented"

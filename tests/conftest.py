@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -19,6 +20,11 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs this in the background lets it ignore Ctrl-C, and with it all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

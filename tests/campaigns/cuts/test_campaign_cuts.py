@@ -112,7 +112,7 @@ def test_no_power_cut_costs_what_was_promised(recorder: Path, memory: Path) -> N
         ("OFF", 400),
         ("not durable", 400),
         ("in two", 400),
-        # A flush that fails, and a cut while that is mended, are rarer; it ends with the first that is noticed.
+        # A flush that fails, and a cut while that is mended, are rarer: until the first is noticed.
         ("not rewritten", 20_000),
         ("checkpoint at any time", 20_000),
     ],

@@ -40,6 +40,7 @@ def _log_levels() -> Iterator[None]:
 async def browser() -> AsyncIterator[Any]:
     """A real one: Debian's Chromium, steered by playwright, which is imported only where it is there."""
     if shutil.which(CHROMIUM) is None:
+        # `make test` installs it where it runs as root, and names it else: CI has it.
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium, or set METERKAST_CHROMIUM")
     from playwright.async_api import async_playwright
 

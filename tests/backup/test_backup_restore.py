@@ -52,7 +52,7 @@ async def test_everything_comes_back_under_its_path_with_its_rights(house: Any) 
         await store.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, and only root can give files away: sudo make test")
 async def test_what_root_restores_belongs_to_the_gateway(house: Any) -> None:
     gateway = 12_345
     for path in (house.folder, *house.folder.rglob("*")):

@@ -43,7 +43,7 @@ async def test_keys_that_are_not_found_are_told(house: Any, served: Path, lost: 
     assert "has to be added anew" in out
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs two accounts")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, and a second account is needed: sudo make test")
 def test_a_folder_that_cannot_be_read_ends_it(tmp_path: Path) -> None:
     """In a process of an account that may not read it: root may read everything."""
     folder = tmp_path / "server"
